@@ -35,8 +35,8 @@ class RouterState:
 
 @dataclass(frozen=True, slots=True)
 class SideStats:
-    """Requests answered by one side since ``since`` (Unix seconds): totals, 5xx answers, and the
-    duration of each in seconds (unsorted)."""
+    """Requests answered by one side in a span of time: totals, 5xx answers, and the duration of each in
+    seconds (unsorted), without the time that it was held."""
 
     requests: int
     errors: int
@@ -74,8 +74,9 @@ class Router(Protocol):
         """Requests sent to that side's lead address and not answered; None when unknown."""
         ...
 
-    def stats(self, since: float) -> dict[Side, SideStats]:
-        """What each side answered since then (Unix seconds), from the access log."""
+    def stats(self, since: float, until: float | None = None) -> dict[Side, SideStats]:
+        """What each side answered from then on (Unix seconds), and before ``until`` when given, from the
+        access log.  So windows that follow each other have no request in common and miss none."""
         ...
 
     def expired_holds(self, since: float) -> int:

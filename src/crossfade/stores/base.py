@@ -447,7 +447,7 @@ class Store(Protocol):
 
     # -- the follower: passes --
     def applying(
-        self, token: Token, position: str, *, verified_at: float | None = None
+        self, token: Token, position: str | None, *, verified_at: float | None = None
     ) -> AbstractContextManager[Applying]:
         """One apply transaction: locks and checks the state row (``LeaseLost``), and stores
         ``position`` with the rows.  ``verified_at`` is stored when given.  Rolls back on exception."""
@@ -485,8 +485,9 @@ class Store(Protocol):
         ``timeout`` seconds, naming the sessions in the way; then nothing is fenced."""
         ...
 
-    def unfence(self, move: str, epoch: int) -> None:
-        """Let the leader write again; only where ``role = leader`` and ``epoch`` matches."""
+    def unfence(self, move: str, epoch: int, attempt: int) -> None:
+        """Let the leader write again; only where ``role = leader`` and epoch and attempt match
+        (``AttemptOver``): nobody lifts the fence of another attempt."""
         ...
 
     def cut_off(self, views: Sequence[View]) -> int:
@@ -518,8 +519,8 @@ class Store(Protocol):
         ...
 
     def abort_attempt(self, move: str, epoch: int, attempt: int) -> None:
-        """Raise the attempt above ``attempt`` where ``epoch`` still matches, so that a paused coordinator
-        cannot commit; ``AttemptOver`` when the epoch has moved on (it did commit)."""
+        """``attempt + 1`` where epoch and attempt match, so that its coordinator can neither fence nor
+        commit any more; ``AttemptOver`` when either has moved on (it committed, or is over already)."""
         ...
 
     # -- backup --

@@ -1,0 +1,158 @@
+"""One worker at a time: who holds the lease of a move, how it is taken, kept and given back.
+
+The lease stands in the state rows of both databases.  Its token is also the fencing token of every apply
+transaction, so taking it over is always safe for the data: a holder that was paused and wakes up late
+finds another token and writes nothing.  Refusing a second worker is for people's sake.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from crossfade import __version__
+from crossfade.errors import LeaseHeld, LeaseLost, StoreError
+from crossfade.stores.base import Lease, Side, State, Store
+
+DURATION = 15.0
+"""Seconds that a lease is good for without being renewed."""
+
+_YIELDS = frozenset({"follow"})
+"""Verbs that make room for any other verb and go on afterwards."""
+
+
+def is_alive(lease: Lease, now: float) -> bool:
+    """Whether the holder may still be at work: not run out, and, on this host, its process lives."""
+    if lease.until <= now:
+        return False
+    if lease.host != socket.gethostname():
+        return True
+    try:
+        return bool(psutil.Process(lease.pid).create_time() <= lease.since + 1)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+
+
+def refusal(lease: Lease, move: str) -> LeaseHeld:
+    """Who holds it, since when."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(lease.since))
+    return LeaseHeld(
+        f"`crossfade {lease.verb}` on {lease.host} (process {lease.pid}, version {lease.version}) "
+        f"holds the lease since {since}",
+        where=move,
+        todo="wait for it or end it; a lease whose process is gone is taken over at once",
+    )
+
+
+class Held:
+    """A lease, held from ``with`` to its end and renewed meanwhile.
+
+    ``required`` sides must grant it; the others are asked when they answer.  Raises ``LeaseHeld``.
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[Side, Store],
+        states: Mapping[Side, State | None],
+        move: str,
+        verb: str,
+        *,
+        required: Side,
+        over: str | None = None,
+    ) -> None:
+        now = time.time()
+        self._stores = stores
+        self._states = states
+        self._move = move
+        self._required = required
+        self._over = over
+        self.lease = Lease(
+            token=secrets.token_hex(16),
+            verb=verb,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            since=now,
+            until=now + DURATION,
+        )
+        self._ended = threading.Event()
+        self._lost = threading.Event()
+        self._renewer: threading.Thread | None = None
+
+    @property
+    def token(self) -> str:
+        return self.lease.token
+
+    def demand(self) -> None:
+        """``LeaseLost`` when somebody took it over."""
+        if self._lost.is_set():
+            raise LeaseLost("somebody else took the lease over", where=self._move)
+
+    def __enter__(self) -> Self:
+        self._take(self._required)
+        try:
+            self._take(self._required.other)
+        except BaseException:
+            self._stores[self._required].drop_lease(self._move, self.token)
+            raise
+        self._renewer = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._renewer.start()
+        return self
+
+    def _take(self, side: Side) -> None:
+        state = self._states.get(side)
+        if state is None:
+            return
+        current = state.lease
+        if (
+            current is not None
+            and current.token != self._over
+            and is_alive(current, time.time())
+            and not (current.verb in _YIELDS and self.lease.verb not in _YIELDS)
+        ):
+            raise refusal(current, self._move)
+        try:
+            self._stores[side].take_lease(self._move, self.lease, over=current.token if current else None)
+        except StoreError:
+            if side is self._required:
+                raise
+
+    def _renew(self) -> None:
+        while not self._ended.wait(DURATION / 5):
+            for side in Side:
+                if self._states.get(side) is None:
+                    continue
+                try:
+                    self._stores[side].renew_lease(self._move, self.token, time.time() + DURATION)
+                except LeaseLost:
+                    if side is self._required:
+                        self._lost.set()
+                        return
+                except StoreError:
+                    continue  # unreachable for now: the fencing token still decides
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        if self._renewer is not None:
+            self._renewer.join()
+        for side in Side:
+            if self._states.get(side) is not None:
+                try:
+                    self._stores[side].drop_lease(self._move, self.token)
+                except StoreError:
+                    continue  # it runs out by itself

@@ -1,0 +1,573 @@
+"""The story of a move, top to bottom: check, backup, copy, follow, verify, shift, switch, complete.
+
+Each method is one verb.  It asks the databases where the move stands, refuses what does not fit, holds
+the lease for what it changes, and leaves evidence of what it measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from crossfade import recovery
+from crossfade import spec as specs
+from crossfade import standing as standings
+from crossfade.backups import BackedUp, back_up
+from crossfade.errors import Different, Refused, RouterError
+from crossfade.lease import Held, is_alive
+from crossfade.ledger import Ledger
+from crossfade.recovery import Trouble
+from crossfade.report import Quiet, Reporter
+from crossfade.routers import open_router
+from crossfade.routers.base import Router, RouterState
+from crossfade.spec import Spec
+from crossfade.standing import Standing
+from crossfade.stores import open_store
+from crossfade.stores.base import Finding, Lease, Role, Side, Store, Token
+from crossfade.switch import Observer, Switch, Switched, nobody
+from crossfade.sync import mapping as mappings
+from crossfade.sync.copy import Copied, copy
+from crossfade.sync.mapping import Pair, TableMapping
+from crossfade.sync.passes import Passes, Settled
+from crossfade.sync.rejects import Policy
+from crossfade.sync.reverse import reverse_findings
+from crossfade.sync.verify import Verification, verify
+from crossfade.watchdog import Watchdog
+
+_ROUNDS = 20
+"""Passes that a verification tries to settle its suspects in."""
+
+_CLOSE = 0.2
+"""A pass shorter than this (seconds) counts as caught up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where the move stands: ``leader`` None before the first copy; ``lag`` seconds behind, None when
+    nobody follows; ``router`` None without one."""
+
+    move: str
+    phase: str
+    leader: str | None
+    epoch: int
+    verified_at: float | None
+    lag: float | None
+    lease: Lease | None
+    router: RouterState | None
+    troubles: tuple[Trouble, ...]
+
+
+class Move:
+    """One move: its spec, its two stores, its router and its evidence."""
+
+    def __init__(
+        self, spec: Spec, *, spec_path: Path | None = None, reporter: Reporter | None = None
+    ) -> None:
+        self.spec = spec
+        self.reporter: Reporter = reporter or Quiet()
+        self.stores: Mapping[Side, Store] = {
+            side: open_store(spec.side(side).store.get_secret_value()) for side in Side
+        }
+        self.router: Router | None = open_router(spec)
+        secrets = [spec.side(side).store.get_secret_value() for side in Side]
+        self.ledger = Ledger(spec.state / "ledger.jsonl", move=spec.move, secrets=secrets)
+        self._spec_path = spec_path
+        self._mapping: TableMapping | None = None
+
+    @classmethod
+    def open(cls, path: Path, *, reporter: Reporter | None = None) -> Move:
+        """The move that a spec file describes.  ``SpecError``."""
+        return cls(specs.load(path), spec_path=path.resolve(), reporter=reporter)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for store in self.stores.values():
+            store.close()
+
+    # -- where it stands ---------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """What the two databases say."""
+        return standings.read(self.stores, self.spec.move)
+
+    def mapping(self, *, again: bool = False) -> TableMapping:
+        """Which table is which; decided once per process unless ``again``."""
+        if self._mapping is None or again:
+            state = self.standing().states[Side.OLD]
+            notes: Mapping[str, Any] = state.notes if state is not None else {}
+            self._mapping = mappings.build(
+                self.stores[Side.OLD].inspect(),
+                self.stores[Side.NEW].inspect(),
+                self.spec,
+                new_kind=self.stores[Side.NEW].kind,
+                ids=notes.get("tables", {}),
+                created=notes.get("created", ()),
+            )
+        return self._mapping
+
+    def warm_up(self) -> None:
+        """Open what a repair needs, so that it takes no time later."""
+        self.standing()
+        if self.router is not None:
+            self.router.state()
+
+    # -- check -------------------------------------------------------------------
+
+    def check(self) -> list[Finding]:
+        """Everything that can be known before anything is changed."""
+        mapping = self.mapping(again=True)
+        standing = self.standing()
+        findings = list(mapping.findings)
+        for side in Side:
+            leads = side is (standing.leader or Side.OLD)
+            findings.extend(self.stores[side].preflight(mapping.views(side), leads=leads))
+        source = standing.leader or Side.OLD
+        for pair in mapping.pairs:
+            findings.extend(self.stores[source].census(pair.view(source), lambda _rejected: None))
+            findings.extend(reverse_findings(pair))
+        findings.extend(self._check_target(mapping, standing))
+        if self.router is not None:
+            try:
+                state = self.router.state()
+                running = "runs" if state.alive else "is not started yet"
+                findings.append(Finding("ok", "router.state", f"the router {running}"))
+            except RouterError as error:
+                findings.append(Finding("error", "router.state", error.what, error.where, error.todo))
+        self.ledger.append(
+            "check.done",
+            errors=sum(f.level == "error" for f in findings),
+            warnings=sum(f.level == "warning" for f in findings),
+            tables=[pair.name for pair in mapping.pairs],
+        )
+        return findings
+
+    def _check_target(self, mapping: TableMapping, standing: Standing) -> list[Finding]:
+        """The new side's tables are empty, or hold what an earlier copy of this move brought."""
+        if standing.states[Side.NEW] is not None:
+            return [Finding("ok", "target.resumable", "the copy has begun; it goes on where it was")]
+        counts = {
+            pair.new.table.name: self.stores[Side.NEW].count(pair.new.table.name)
+            for pair in mapping.pairs
+            if not pair.create
+        }
+        return [
+            Finding(
+                "error",
+                "target.not_empty",
+                f"holds {rows} rows, and nothing says that they came from the old side",
+                f"new store, table {name}",
+                "empty the table, or exclude it from the move",
+            )
+            for name, rows in counts.items()
+            if rows
+        ]
+
+    # -- backup ------------------------------------------------------------------
+
+    def backup(self) -> BackedUp:
+        """A backup of the leading store that was restored and compared before it counts."""
+        side = self.standing().leader or Side.OLD
+        done = back_up(
+            self.stores[side],
+            self.spec.state / "backups",
+            [pair.view(side) for pair in self.mapping().pairs],
+            self.spec.move,
+        )
+        self.ledger.append("backup.done", side=side.value, **asdict(done))
+        return done
+
+    # -- copy --------------------------------------------------------------------
+
+    def copy(self) -> Copied:
+        """Install capture, copy every row, bring the follower to an exact snapshot, and put its keys,
+        indexes and foreign keys in place.  A killed copy goes on where it was."""
+        standing = self.standing()
+        if standing.copied or standing.completed:
+            raise Refused("the copy is complete", where=self.spec.move, todo="go on with `crossfade follow`")
+        mapping = self.mapping(again=True).demand()
+        errors = [f for f in self._check_target(mapping, standing) if f.level == "error"]
+        if errors:
+            raise Refused(errors[0].what, where=errors[0].where, todo=errors[0].todo)
+        started = time.monotonic()
+        mapping = self._install(mapping)
+        with self._lease("copy") as held:
+            standing = self.standing()
+            token = Token(self.spec.move, standing.epoch, held.token)
+            old, new = self.stores[Side.OLD], self.stores[Side.NEW]
+            self._note_fingerprints(mapping, Side.OLD)
+            new.prepare_load(mapping.views(Side.NEW))
+            self.reporter.begin("copy", {p.name: old.count(p.name) for p in mapping.pairs})
+            try:
+                copied = copy(
+                    old,
+                    new,
+                    mapping.pairs,
+                    Side.OLD,
+                    token,
+                    rejects=self._rejects(),
+                    chunk_rows=self.spec.chunk_rows,
+                    workers=self.spec.workers,
+                    progress=self.reporter.advance,
+                )
+            finally:
+                self.reporter.end()
+            passes = self._passes(mapping, Side.OLD, token)
+            passes.catch_up(until=_CLOSE, deadline=time.monotonic() + 60)
+            self.reporter.say("building keys and indexes, checking foreign keys")
+            problems = [f for f in new.finish_load(mapping.views(Side.NEW)) if f.level != "ok"]
+            for finding in problems:
+                self.reporter.say(f"{finding.level}: {finding.where}: {finding.what}")
+            if any(finding.level == "error" for finding in problems):
+                raise Refused(
+                    "the new side's constraints do not hold for the old side's data: "
+                    + "; ".join(f"{f.where}: {f.what}" for f in problems),
+                    where="new store",
+                    todo="mend the rows on the old side, run `crossfade copy` again",
+                )
+            passes.run()
+            for side in Side:
+                self.stores[side].note(self.spec.move, {"copied": True, "plan": None})
+        self._mapping = None
+        self.ledger.append(
+            "copy.done",
+            rows=copied.rows,
+            resumed=copied.resumed,
+            rejected=copied.rejected,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return copied
+
+    def _install(self, mapping: TableMapping) -> TableMapping:
+        """State, log, capture and fence on both sides; the tables that the new side lacks."""
+        old, new = self.stores[Side.OLD], self.stores[Side.NEW]
+        move = self.spec.move
+        old.install(move, Side.OLD, Role.LEADER, mapping.views(Side.OLD), peer=new.identity())
+        created = [pair for pair in mapping.pairs if pair.create]
+        old.note(move, {"tables": mapping.ids, "created": [pair.name for pair in created]})
+        if created:
+            for finding in new.create_tables(
+                [pair.new for pair in created], {pair.id: pair.old.table for pair in created}
+            ):
+                self.reporter.say(f"{finding.level}: {finding.where}: {finding.what}")
+        new.install(move, Side.NEW, Role.FOLLOWER, mapping.views(Side.NEW), peer=old.identity())
+        return mapping
+
+    # -- follow ------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def following(self, verb: str = "follow") -> Iterator[tuple[Held, Passes, Standing]]:
+        """The lease, and passes from whoever leads to the other side."""
+        standing = self.standing()
+        leader, _, _ = standing.demand()
+        with self._lease(verb, standing) as held:
+            standing = self.standing()
+            leader, _, _ = standing.demand()
+            token = Token(self.spec.move, standing.epoch, held.token)
+            yield held, self._passes(self.mapping().demand(), leader, token), standing
+
+    def rearm(self, passes: Passes, held: Held) -> None:
+        """After a schema change on the leader: put the triggers back, then compare the whole table and
+        bring over every row that differs."""
+        leader = passes.leads
+        mapping = self.mapping(again=True).demand()
+        self.stores[leader].install(
+            self.spec.move,
+            leader,
+            Role.LEADER,
+            mapping.views(leader),
+            peer=self.stores[leader.other].identity(),
+        )
+        before = dict(passes.fingerprints)
+        now = self._note_fingerprints(mapping, leader)
+        changed = [pair for pair in mapping.followed if now.get(pair.id) != before.get(pair.id)]
+        self.ledger.append("follow.rearmed", tables=[pair.name for pair in changed])
+        fresh = self._passes(mapping, leader, passes.token)
+        found = self._compare(changed, leader)
+        fresh.run(forced=found.suspects)
+        self._settle(fresh, self._compare(changed, leader).suspects, held)
+        passes.adopt(fresh)
+
+    # -- verify ------------------------------------------------------------------
+
+    def verify(self) -> Verification:
+        """Compare every cell of both sides, also while the application writes.  ``Different`` lists what
+        differs; nothing is changed."""
+        standing = self.standing()
+        leader, _, _ = standing.demand()
+        mapping = self.mapping(again=True).demand()
+        started = time.monotonic()
+        found = self._compare(list(mapping.pairs), leader)
+        with self.following("verify") as (held, passes, standing):
+            if standing.leader is not leader:
+                raise Refused("the lead changed hands meanwhile", where=self.spec.move, todo="verify again")
+            settled = self._settle(passes, found.suspects, held, verified_at=time.time())
+        unkeyed = [d for d in found.differences if d.table in {p.name for p in mapping.pairs if not p.keyed}]
+        total = settled.differing + len(unkeyed)
+        self.ledger.append(
+            "verify.done",
+            rows=found.rows,
+            cells=found.cells,
+            tables=found.tables,
+            rechecked=sum(keys.num_rows for keys in found.suspects.values()),
+            differences=total,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        if total:
+            raise Different(
+                f"{total} rows differ:\n" + "\n".join(map(str, [*settled.differences, *unkeyed][:20])),
+                where=self.spec.move,
+                todo="find out who wrote to the following side; `crossfade doctor --repair` re-arms the fence",
+            )
+        return found
+
+    def _compare(self, pairs: list[Pair], leader: Side) -> Verification:
+        self.reporter.begin(
+            "verify", {p.name: self.stores[leader].count(p.view(leader).table.name) for p in pairs}
+        )
+        try:
+            return verify(
+                self.stores[leader],
+                self.stores[leader.other],
+                pairs,
+                leader,
+                rejects=self._rejects(write=False),
+                workers=self.spec.workers,
+                progress=self.reporter.advance,
+            )
+        finally:
+            self.reporter.end()
+
+    def _settle(
+        self,
+        passes: Passes,
+        suspects: Mapping[int, pa.Table],
+        held: Held,
+        *,
+        verified_at: float | None = None,
+    ) -> Settled:
+        """Compare suspects again at the snapshot of a pass: what differs there really differs."""
+        held.demand()
+        return passes.run(suspects=suspects, verified_at=verified_at).settled
+
+    # -- shift -------------------------------------------------------------------
+
+    def shift(self, percent: float) -> None:
+        """Send that share of shiftable reads to the following side.  0 is possible at any time, and is how
+        the router is put before the old side when a move begins."""
+        router = self._demand_router()
+        standing = self.standing()
+        if percent:
+            leader, _, follower = standing.demand()
+            if follower.verified_at is None:
+                raise Refused(
+                    "the following side was never compared",
+                    where=self.spec.move,
+                    todo="run `crossfade verify`",
+                )
+            if follower.lease is None or not is_alive(follower.lease, time.time()):
+                raise Refused(
+                    "nobody follows, so the reads would grow old",
+                    where=self.spec.move,
+                    todo=f"run `crossfade follow` beside it; the {leader} side leads",
+                )
+        self.supervise_router(standing)
+        router.shift(percent)
+        self.ledger.append("shift.done", percent=percent)
+
+    # -- switch ------------------------------------------------------------------
+
+    def cutover(self, *, observe: Observer = nobody) -> Switched:
+        """The new side takes the lead."""
+        return self._switch("cutover", Side.NEW, observe=observe)
+
+    def rollback(
+        self, *, accept_loss: bool = False, reason: str = "", observe: Observer = nobody
+    ) -> Switched:
+        """The old side takes the lead back.  Works while the new app hangs or is dead; ``accept_loss`` also
+        while the new side's database is."""
+        return self._switch("rollback", Side.OLD, accept_loss=accept_loss, reason=reason, observe=observe)
+
+    def _switch(
+        self,
+        verb: str,
+        to: Side,
+        *,
+        accept_loss: bool = False,
+        reason: str = "",
+        observe: Observer = nobody,
+    ) -> Switched:
+        standing = self.standing()
+        lost = accept_loss and to.other in standing.unreachable
+        if not lost:
+            standing.demand()
+        if standing.leader is to:
+            raise Refused(f"the {to} side leads already", where=self.spec.move, todo="nothing is to be done")
+        if not lost:
+            self.supervise_router(standing)
+        mapping = self.mapping().demand() if not lost else None
+        with self._lease(verb, standing, required=to) as held:
+            standing = self.standing()
+            token = Token(self.spec.move, standing.epoch, held.token)
+            passes = None
+            if mapping is not None:
+                passes = self._passes(mapping, to.other, token)
+                self._note_fingerprints(mapping, to)
+            self.ledger.append("switch.begun", to=to.value, epoch=standing.epoch, verb=verb, reason=reason)
+            if self.router is not None:
+                self.router.shift(0)
+            return Switch(
+                self.spec,
+                self.stores,
+                self.router,
+                mapping.pairs if mapping is not None else (),
+                passes,
+                standing,
+                held,
+                self.ledger,
+                self.reporter,
+                Watchdog(self._spec_path),
+                accept_loss=accept_loss,
+                observe=observe,
+            ).run()
+
+    # -- complete ----------------------------------------------------------------
+
+    def complete(self) -> None:
+        """End the move: the new side keeps the lead for good.  The old side stays as it is and fenced."""
+        with self.following("complete") as (held, passes, standing):
+            if standing.leader is not Side.NEW:
+                raise Refused(
+                    "the old side leads", where=self.spec.move, todo="run `crossfade cutover` first"
+                )
+            last = passes.catch_up(until=_CLOSE, deadline=time.monotonic() + self.spec.lag_limit)
+            state = standing.follower_state
+            if state is None or state.verified_at is None or last.seconds > self.spec.lag_limit:
+                raise Refused(
+                    "the old side has not caught up and been verified",
+                    where=self.spec.move,
+                    todo="run `crossfade follow` and `crossfade verify` first",
+                )
+            if self.router is not None:
+                self.router.shift(0)
+            held.demand()
+            self.stores[Side.OLD].note(self.spec.move, {"completed": time.time()})
+            self.ledger.append("complete.done", epoch=standing.epoch)
+        self.stores[Side.NEW].uninstall(self.spec.move)
+
+    # -- status, doctor ----------------------------------------------------------
+
+    def status(self) -> Status:
+        """Where the move stands; asks the databases and the router, changes nothing."""
+        standing = self.standing()
+        state = standing.follower_state
+        router: RouterState | None = None
+        if self.router is not None:
+            with contextlib.suppress(RouterError):
+                router = self.router.state()
+        lease = state.lease if state is not None else None
+        alive = lease is not None and is_alive(lease, time.time())
+        return Status(
+            move=self.spec.move,
+            phase=standing.phase,
+            leader=standing.leader.value if standing.leader else None,
+            epoch=standing.epoch,
+            verified_at=state.verified_at if state is not None else None,
+            lag=self._lag(standing) if alive else None,
+            lease=lease if alive else None,
+            router=router,
+            troubles=tuple(recovery.examine(standing, self.router)),
+        )
+
+    def _lag(self, standing: Standing) -> float | None:
+        """Seconds since the follower was last known to equal the leader."""
+        state = standing.follower_state
+        followed = state.notes.get("followed_at") if state is not None else None
+        return max(0.0, time.time() - float(followed)) if followed is not None else None
+
+    def repair(
+        self, *, of: str | None = None, stuck: Callable[[Lease], bool] = lambda _lease: False
+    ) -> list[str]:
+        """Bring a half-done switch to a legal state; see ``recovery.repair``."""
+        return recovery.repair(self.stores, self.router, self.spec.move, self.ledger, of=of, stuck=stuck)
+
+    def router_is_wrong(self) -> bool:
+        """Whether the router holds, or sends writes to a side that does not lead."""
+        if self.router is None:
+            return False
+        state = self.router.state()
+        return state.held or state.leader is not self.standing().leader
+
+    def supervise_router(self, standing: Standing) -> None:
+        """Start the router when it does not run; it then sends everything to the leader."""
+        if self.router is not None and not self.router.state().alive:
+            self.router.release(standing.leader or Side.OLD)
+            self.router.start()
+            self.ledger.append("router.started", leader=(standing.leader or Side.OLD).value)
+
+    # -- small things ------------------------------------------------------------
+
+    def _lease(self, verb: str, standing: Standing | None = None, required: Side | None = None) -> Held:
+        standing = standing or self.standing()
+        return Held(
+            self.stores,
+            standing.states,
+            self.spec.move,
+            verb,
+            required=required or standing.follower or Side.NEW,
+        )
+
+    def _passes(self, mapping: TableMapping, leader: Side, token: Token) -> Passes:
+        state = self.stores[leader.other].state(self.spec.move)
+        return Passes(
+            self.stores[leader],
+            self.stores[leader.other],
+            mapping.pairs,
+            leader,
+            token,
+            since=state.position if state is not None else None,
+            fingerprints=self._fingerprints(leader),
+            rejects=self._rejects(),
+        )
+
+    def _fingerprints(self, side: Side) -> dict[int, str]:
+        state = self.stores[side].state(self.spec.move)
+        kept = state.notes.get("fingerprints", {}) if state is not None else {}
+        return {int(number): text for number, text in kept.items()}
+
+    def _note_fingerprints(self, mapping: TableMapping, side: Side) -> dict[int, str]:
+        """Remember how a side's tables look now, in its own state row."""
+        views = [pair.view(side) for pair in mapping.followed]
+        with self.stores[side].snapshot() as snapshot:
+            found = dict(snapshot.fingerprints(views))
+        self.stores[side].note(
+            self.spec.move, {"fingerprints": {str(number): text for number, text in found.items()}}
+        )
+        return found
+
+    def _rejects(self, *, write: bool = True) -> Policy:
+        """What happens to values that the other side cannot hold; ``write`` False only counts them."""
+        tables = {
+            view.table.name for pair in self.mapping().pairs if pair.reject for view in (pair.old, pair.new)
+        }
+        return Policy(tables, self.spec.state / "rejects.jsonl" if write else None)
+
+    def _demand_router(self) -> Router:
+        if self.router is None:
+            raise Refused(
+                "the move has no router", where=self.spec.move, todo="give crossfade.yaml a `router`"
+            )
+        return self.router

@@ -1,0 +1,185 @@
+"""A plain data migration: two addresses, no spec, no router, nothing installed on the source.
+
+The source is only read.  What an application writes to it meanwhile is not followed: use a spec for that.
+The target remembers the progress until the copy is complete, so a killed copy goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossfade.errors import Different, Refused, UsageError
+from crossfade.lease import Held
+from crossfade.report import Quiet, Reporter
+from crossfade.spec import OnUnrepresentable, Spec
+from crossfade.stores import open_store
+from crossfade.stores.base import Finding, Role, Side, Store, Token
+from crossfade.sync import mapping as mappings
+from crossfade.sync.copy import Copied, copy
+from crossfade.sync.mapping import TableMapping
+from crossfade.sync.rejects import Policy
+from crossfade.sync.verify import Verification, verify
+
+MOVE = "plain-copy"
+"""The name under which the target keeps the progress of a plain copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCopied:
+    """What a plain copy wrote, and what it has to say about the tables it made."""
+
+    copied: Copied
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+def spec_of(source: str, target: str, *, reject: Path | None = None, **settings: object) -> Spec:
+    """The spec that two addresses amount to.  Relative SQLite files are relative to this folder."""
+    try:
+        return Spec.model_validate(
+            {
+                "move": MOVE,
+                "old": {"store": _anchored(source)},
+                "new": {"store": _anchored(target)},
+                "on_unrepresentable": OnUnrepresentable.REJECT if reject else OnUnrepresentable.STOP,
+                **settings,
+            }
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"these are not two databases: {'; '.join(_messages(error))}",
+            todo="an address begins with sqlite:/// or postgresql://",
+        ) from None
+
+
+def _messages(error: ValueError) -> list[str]:
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        return [
+            f"{'.'.join(map(str, item['loc']))} {item['msg']}" for item in error.errors(include_input=False)
+        ]
+    return [str(error)]
+
+
+def _anchored(url: str) -> str:
+    if "://" not in url and Path(url).suffix in (".db", ".sqlite", ".sqlite3"):
+        return f"sqlite:///{Path(url).resolve()}"
+    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+        return f"sqlite:///{Path(url.removeprefix('sqlite:///')).resolve()}"
+    return url
+
+
+@contextmanager
+def _stores(spec: Spec) -> Iterator[tuple[Store, Store]]:
+    source = open_store(spec.old.store.get_secret_value())
+    target = open_store(spec.new.store.get_secret_value())
+    try:
+        yield source, target
+    finally:
+        source.close()
+        target.close()
+
+
+def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | None = None) -> PlainCopied:
+    """Copy every table.  ``Refused`` when the target holds rows that no earlier copy brought."""
+    tell = reporter or Quiet()
+    started = time.monotonic()
+    findings: list[Finding] = []
+    with _stores(spec) as (source, target):
+        state = target.state(MOVE)
+        notes = state.notes if state is not None else {}
+        mapping = mappings.build(
+            source.inspect(),
+            target.inspect(),
+            spec,
+            new_kind=target.kind,
+            ids=notes.get("tables", {}),
+            created=notes.get("created", ()),
+        ).demand()
+        if not mapping.pairs:
+            raise Refused(
+                "has no tables to copy", where=source.url, todo="look whether this is the right file"
+            )
+        created = [pair for pair in mapping.pairs if pair.create]
+        if state is None:
+            _demand_empty(mapping, target)
+        findings.extend(target.create_tables([p.new for p in created], {p.id: p.old.table for p in created}))
+        views = mapping.views(Side.NEW)
+        target.install(MOVE, Side.NEW, Role.FOLLOWER, views, peer=source.identity())
+        target.note(MOVE, {"tables": mapping.ids, "created": [pair.name for pair in created]})
+        states = {Side.OLD: None, Side.NEW: target.state(MOVE)}
+        with Held({Side.OLD: source, Side.NEW: target}, states, MOVE, "copy", required=Side.NEW) as held:
+            installed = target.state(MOVE)
+            target.prepare_load(views)
+            tell.begin("copy", {p.name: source.count(p.name) for p in mapping.pairs})
+            try:
+                copied = copy(
+                    source,
+                    target,
+                    mapping.pairs,
+                    Side.OLD,
+                    Token(MOVE, installed.epoch if installed else 1, held.token),
+                    rejects=_policy(mapping, rejects),
+                    chunk_rows=spec.chunk_rows,
+                    workers=spec.workers,
+                    progress=tell.advance,
+                )
+            finally:
+                tell.end()
+            tell.say("building keys and indexes, checking foreign keys")
+            findings.extend(f for f in target.finish_load(views) if f.level != "ok")
+            target.raise_sequences(views, {})
+        target.uninstall(MOVE)
+    return PlainCopied(copied, tuple(findings), time.monotonic() - started)
+
+
+def _demand_empty(mapping: TableMapping, target: Store) -> None:
+    for pair in mapping.pairs:
+        if not pair.create and (rows := target.count(pair.new.table.name)):
+            raise Refused(
+                f"holds {rows} rows already",
+                where=f"{target.url} table {pair.new.table.name}",
+                todo="empty it, or copy into another database; `crossfade verify` compares what is there",
+            )
+
+
+def verify_plain(spec: Spec, *, reporter: Reporter | None = None) -> Verification:
+    """Compare every cell.  ``Different`` lists what differs."""
+    tell = reporter or Quiet()
+    with _stores(spec) as (source, target):
+        mapping = mappings.build(source.inspect(), target.inspect(), spec, new_kind=target.kind).demand()
+        missing = [pair.name for pair in mapping.pairs if pair.create]
+        if missing:
+            raise Different(
+                f"the target lacks the table {', '.join(missing)}",
+                where=target.url,
+                todo="run `crossfade copy`",
+            )
+        tell.begin("verify", {pair.name: source.count(pair.name) for pair in mapping.pairs})
+        try:
+            found = verify(
+                source,
+                target,
+                mapping.pairs,
+                Side.OLD,
+                rejects=_policy(mapping, None),
+                workers=spec.workers,
+                progress=tell.advance,
+            )
+        finally:
+            tell.end()
+    if found.differing:
+        raise Different(
+            f"{found.differing} rows differ:\n" + "\n".join(map(str, found.differences)), where=target.url
+        )
+    return found
+
+
+def _policy(mapping: TableMapping, path: Path | None) -> Policy:
+    names = {view.table.name for pair in mapping.pairs if pair.reject for view in (pair.old, pair.new)}
+    return Policy(names, path)

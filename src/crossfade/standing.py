@@ -1,0 +1,114 @@
+"""Who leads, according to the only two witnesses that count: the state rows in the two databases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from crossfade.errors import Refused, StoreUnreachable
+from crossfade.stores.base import Role, Side, State, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What both state rows say together.
+
+    ``leader`` is None before the first copy.  ``committed`` is True when a switch passed its commit point
+    but the side that led before does not know yet (step 9 is missing).  ``unreachable`` holds what a
+    database that does not answer said.
+    """
+
+    move: str
+    states: Mapping[Side, State | None]
+    unreachable: Mapping[Side, str]
+    leader: Side | None
+    epoch: int
+    committed: bool
+
+    @property
+    def follower(self) -> Side | None:
+        return self.leader.other if self.leader else None
+
+    @property
+    def leader_state(self) -> State | None:
+        return self.states[self.leader] if self.leader else None
+
+    @property
+    def follower_state(self) -> State | None:
+        return self.states[self.leader.other] if self.leader else None
+
+    @property
+    def copied(self) -> bool:
+        """The initial copy is complete and exact."""
+        return any(state is not None and bool(state.notes.get("copied")) for state in self.states.values())
+
+    @property
+    def completed(self) -> bool:
+        """The move is over; the old side stays fenced."""
+        old = self.states[Side.OLD]
+        return old is not None and bool(old.notes.get("completed"))
+
+    @property
+    def phase(self) -> str:
+        """The word of the design: planned, copying, following, verified, switching, complete."""
+        if self.completed:
+            return "complete"
+        if self.leader is None:
+            return "planned"
+        state = self.leader_state
+        if self.committed or (state is not None and state.fenced):
+            return "switching"
+        if not self.copied:
+            return "copying"
+        follower = self.follower_state
+        return "verified" if follower is not None and follower.verified_at else "following"
+
+    def demand(self) -> tuple[Side, State, State]:
+        """Leader, its row and the follower's row; ``Refused`` unless a finished copy is being followed,
+        both databases answer and no switch is half done."""
+        if self.unreachable:
+            side, why = next(iter(self.unreachable.items()))
+            raise StoreUnreachable(why, where=f"{side} store", todo="bring the database back, then try again")
+        if self.completed:
+            raise Refused("the move is complete", where=self.move, todo="there is nothing left to do")
+        if self.leader is None or not self.copied:
+            raise Refused("nothing has been copied yet", where=self.move, todo="run `crossfade copy` first")
+        leads, follows = self.leader_state, self.follower_state
+        if self.committed or leads is None or follows is None or leads.fenced:
+            raise Refused(
+                "a switch is half done", where=self.move, todo="run `crossfade doctor --repair` first"
+            )
+        return self.leader, leads, follows
+
+
+def read(stores: Mapping[Side, Store], move: str) -> Standing:
+    """Ask both databases."""
+    states: dict[Side, State | None] = {}
+    unreachable: dict[Side, str] = {}
+    for side in Side:
+        try:
+            states[side] = stores[side].state(move)
+        except StoreUnreachable as error:
+            states[side] = None
+            unreachable[side] = error.what
+    leaders = [side for side in Side if (state := states[side]) is not None and state.role is Role.LEADER]
+    known = [state for state in states.values() if state is not None]
+    epoch = max((state.epoch for state in known), default=0)
+    leader: Side | None = None
+    if leaders:
+        leader = max(leaders, key=lambda side: _epoch(states[side]))
+    elif known and unreachable:
+        # the side that answers follows, so the one that does not answer leads
+        leader = next(iter(unreachable))
+    return Standing(
+        move=move,
+        states=states,
+        unreachable=unreachable,
+        leader=leader,
+        epoch=epoch,
+        committed=len(leaders) == 2,
+    )
+
+
+def _epoch(state: State | None) -> int:
+    return state.epoch if state is not None else -1

@@ -1,0 +1,421 @@
+"""The switch: the lead changes hands.  Cutover and rollback are this one operation, in two directions.
+
+Read it top to bottom.  Everything rests on the order of the steps and on one commit point (step 7):
+before it every failure ends with the old leader leading again, after it there is only forward.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+
+from crossfade.errors import AttemptOver, BudgetOver, CrossfadeError, Refused, StoreError, StoreUnreachable
+from crossfade.lease import Held
+from crossfade.ledger import Ledger
+from crossfade.recovery import release
+from crossfade.report import Reporter
+from crossfade.routers.base import Router
+from crossfade.spec import Spec
+from crossfade.standing import Standing
+from crossfade.stores.base import Role, Side, State, Store
+from crossfade.sync.mapping import Pair
+from crossfade.sync.passes import Passes
+from crossfade.watchdog import Watchdog
+
+STEPS = (
+    "preconditions",
+    "hold",
+    "drain",
+    "fence",
+    "last pass",
+    "sequences",
+    "test",
+    "commit",
+    "release",
+    "old side",
+)
+"""The steps by number, as the design counts them."""
+
+_RESERVE = 0.1
+"""Seconds of the hold that are kept for COMMIT and RELEASE: past ``hold_budget - _RESERVE`` it aborts."""
+
+_CALM = 0.05
+"""A pass shorter than this (seconds) says that the follower is close enough behind to hold requests."""
+
+Observer = Callable[[int, str], None]
+"""Told ``(step, "before" | "after")`` at each step."""
+
+
+def nobody(_step: int, _when: str) -> None:
+    """The observer that does not look."""
+
+
+@dataclass(slots=True)
+class Switched:
+    """What a switch did.  Times in milliseconds; ``steps_ms`` by step name.
+
+    ``cut_off`` counts database sessions of the old leader that were ended, ``in_flight`` requests that
+    were still unanswered when the drain budget was over, ``maybe_lost`` says in words what
+    ``accept_loss`` gave up.
+    """
+
+    to: Side
+    epoch: int
+    hold_ms: float = 0.0
+    steps_ms: dict[str, float] = field(default_factory=dict)
+    last_pass_keys: int = 0
+    in_flight: int = 0
+    cut_off: int = 0
+    maybe_lost: str = ""
+    follows: bool = True
+
+
+class Switch:
+    """One switch of one move, under a lease that the caller holds."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        stores: Mapping[Side, Store],
+        router: Router | None,
+        pairs: Sequence[Pair],
+        passes: Passes | None,
+        standing: Standing,
+        held: Held,
+        ledger: Ledger,
+        reporter: Reporter,
+        watchdog: Watchdog,
+        *,
+        accept_loss: bool = False,
+        observe: Observer = nobody,
+    ) -> None:
+        if standing.leader is None or standing.follower is None:
+            raise Refused("nothing leads yet", where=spec.move, todo="run `crossfade copy` first")
+        self.spec = spec
+        self.router = router
+        self.from_side: Side = standing.leader
+        self.to_side: Side = standing.follower
+        self.leader = stores[self.from_side]
+        self.successor = stores[self.to_side]
+        self.pairs = pairs
+        self.passes = passes
+        self.standing = standing
+        self.held = held
+        self.ledger = ledger
+        self.reporter = reporter
+        self.watchdog = watchdog
+        self.accept_loss = accept_loss
+        self.observe = observe
+        self.epoch = standing.epoch
+        self.attempt = 1 + max(
+            (state.attempt for state in standing.states.values() if state is not None), default=0
+        )
+        self.leader_answers = self.from_side not in standing.unreachable
+        self.result = Switched(to=self.to_side, epoch=self.epoch + 1)
+        self._held_since = 0.0
+        self._committing = False
+
+    # -- the story --------------------------------------------------------------
+
+    def run(self) -> Switched:
+        """Hand the lead over.  Raises ``Refused`` (nothing was touched), ``BudgetOver`` and every other
+        error after the abort: then the old leader leads again, or, when the outcome of COMMIT is unknown
+        (``StoreUnreachable``), nobody is un-fenced until the databases answer."""
+        self._step(0, self._preconditions)
+        try:
+            self._step(1, self._hold)
+            self._step(2, self._drain)
+            self._step(3, self._fence)
+            self._step(4, self._last_pass)
+            self._step(5, self._sequences)
+            self._step(6, self._test)
+            self._step(7, self._commit)
+        except BaseException as error:
+            self._abort(error)
+            raise
+        self._step(8, self._release)
+        self._step(9, self._old_side)
+        self.watchdog.dismiss()
+        self.ledger.append(
+            "switch.done",
+            to=self.to_side.value,
+            epoch=self.epoch + 1,
+            hold_ms=round(self.result.hold_ms, 3),
+            steps_ms={name: round(value, 3) for name, value in self.result.steps_ms.items()},
+            keys=self.result.last_pass_keys,
+            in_flight=self.result.in_flight,
+            cut_off=self.result.cut_off,
+            maybe_lost=self.result.maybe_lost,
+        )
+        return self.result
+
+    # -- 0 ----------------------------------------------------------------------
+
+    def _preconditions(self) -> None:
+        """Fresh verification, lag under its limit, the successor's app healthy, nothing in the way of
+        the locks, and a watchdog that repairs if this process dies."""
+        self._demand_key_everywhere()
+        self._demand_app()
+        if self.leader_answers:
+            self._demand_equal()
+            self._wait_for_calm()
+        elif not self.accept_loss:
+            raise StoreUnreachable(
+                f"{self.standing.unreachable[self.from_side]}; its last changes cannot be brought over",
+                where=f"{self.from_side} store",
+                todo="bring it back, or give up what it has not handed over with --accept-loss",
+            )
+        self.watchdog.guard(self.held.token, self.epoch, self.attempt)
+        self.successor.begin_attempt(self.spec.move, self.epoch, self.attempt)
+        if self.leader_answers:
+            self.leader.begin_attempt(self.spec.move, self.epoch, self.attempt)
+
+    def _demand_key_everywhere(self) -> None:
+        for pair in self.pairs:
+            if not pair.keyed and not pair.rule.allow_no_key:
+                raise Refused(
+                    "has no key: it was copied once, and what changed since is only on the leading side",
+                    where=f"tables/{pair.name}",
+                    todo="give it a key, or accept that with `allow_no_key: true`",
+                )
+
+    def _demand_app(self) -> None:
+        """Only the side that will lead has to be healthy: a rollback works while the other is dead."""
+        side = self.spec.side(self.to_side)
+        if side.app is None or self.router is None:
+            return
+        url = side.app + side.health
+        try:
+            answer = httpx.get(url, timeout=2.0)
+        except httpx.HTTPError as error:
+            raise Refused(
+                f"does not answer: {error}", where=url, todo=f"start the {self.to_side} app first"
+            ) from error
+        if answer.status_code >= 400:
+            raise Refused(
+                f"answers {answer.status_code}", where=url, todo=f"mend the {self.to_side} app first"
+            )
+
+    def _demand_equal(self) -> None:
+        state = self._state(self.to_side)
+        if state.verified_at is None:
+            raise Refused(
+                "the two sides were never compared", where=self.spec.move, todo="run `crossfade verify`"
+            )
+        age = time.time() - state.verified_at
+        if age > self.spec.verify_max_age:
+            raise Refused(
+                f"the last verification is {age / 3600:.1f} h old; at most "
+                f"{self.spec.verify_max_age / 3600:.1f} h are allowed",
+                where=self.spec.move,
+                todo="run `crossfade verify`",
+            )
+        last = self._passes().catch_up(until=_CALM, deadline=time.monotonic() + self.spec.lag_limit)
+        if last.seconds > self.spec.lag_limit:
+            raise Refused(
+                f"the follower is {last.seconds:.1f} s behind; at most {self.spec.lag_limit:g} s are allowed",
+                where=self.spec.move,
+                todo="wait until `crossfade status` shows less lag",
+            )
+
+    def _wait_for_calm(self) -> None:
+        """A vacuum or an index build would make the fence wait inside the hold: wait for it here."""
+        deadline = time.monotonic() + 30.0
+        while True:
+            views = [pair.view(self.from_side) for pair in self.pairs]
+            busy = self.leader.busy(views)
+            if not busy or self._is_rollback:
+                return
+            if time.monotonic() >= deadline:
+                raise Refused(
+                    "is busy: " + "; ".join(busy), where=f"{self.from_side} store", todo="try again later"
+                )
+            self.held.demand()
+            time.sleep(0.05)
+            self._passes().run()
+
+    @property
+    def _is_rollback(self) -> bool:
+        """Back to the old home: the leader may be sick, so nothing of it is waited for without end."""
+        return self.to_side is Side.OLD
+
+    # -- 1, 2 -------------------------------------------------------------------
+
+    def _hold(self) -> None:
+        self.held.demand()
+        self._held_since = time.monotonic()
+        self.watchdog.held()
+        if self.router is not None:
+            self.router.hold()
+
+    def _drain(self) -> None:
+        """A courtesy to requests in flight; only the fence proves that none writes any more."""
+        if self.router is None:
+            return
+        deadline = self._held_since + self.spec.drain_budget
+        zeros = 0
+        while zeros < 2:
+            count = self.router.in_flight(self.from_side)
+            if count is None:
+                return
+            zeros = zeros + 1 if count == 0 else 0
+            if time.monotonic() >= deadline:
+                self.result.in_flight = count
+                return
+            time.sleep(0.002)
+
+    # -- 3, 4 -------------------------------------------------------------------
+
+    def _fence(self) -> None:
+        """After this no one but the applier writes to the leader, and every write before it is committed."""
+        if not self.leader_answers:
+            self.result.maybe_lost = (
+                f"what the {self.from_side} side took after position {self._state(self.to_side).position}"
+            )
+            return
+        views = [pair.view(self.from_side) for pair in self.pairs]
+        patience = self._left()
+        if self._is_rollback:
+            patience = min(patience, max(self._held_since + self.spec.drain_budget - time.monotonic(), 0.1))
+        try:
+            self.leader.fence(self.spec.move, self.epoch, self.attempt, patience)
+        except BudgetOver:
+            if not self._is_rollback:
+                raise
+            self.result.cut_off = self.leader.cut_off(views)
+            self.leader.fence(self.spec.move, self.epoch, self.attempt, self._left())
+
+    def _last_pass(self) -> None:
+        """Bring over what was written until the fence.  A pass proves what it writes, so afterwards every
+        key changed since the last verification has been compared."""
+        if not self.leader_answers:
+            return
+        while True:
+            done = self._passes().run()
+            self.result.last_pass_keys += done.keys
+            if done.keys == 0:
+                return
+            self._left()
+
+    # -- 5, 6 -------------------------------------------------------------------
+
+    def _sequences(self) -> None:
+        views = [pair.view(self.to_side) for pair in self.pairs]
+        least: Mapping[int, int] = {}
+        if self.leader_answers:
+            least = self.leader.sequences([pair.view(self.from_side) for pair in self.pairs])
+        self.successor.raise_sequences(views, least)
+
+    def _test(self) -> None:
+        """Capture and fence of the new leader, by a write that is rolled back."""
+        followed = [pair.view(self.to_side) for pair in self.pairs if pair.keyed]
+        self.successor.rehearse_lead(self.spec.move, followed[0] if followed else None)
+
+    # -- 7 ----------------------------------------------------------------------
+
+    def _commit(self) -> None:
+        self.held.demand()
+        self._left()
+        self._committing = True
+        try:
+            self.successor.lead(self.spec.move, self.epoch, self.attempt)
+        except StoreUnreachable:
+            if not self._committed_after_all():
+                raise
+
+    def _committed_after_all(self) -> bool:
+        """The connection was lost in COMMIT: only that database knows, so it is asked until it answers or
+        the hold is over (``BudgetOver``)."""
+        while True:
+            try:
+                state = self.successor.state(self.spec.move)
+            except StoreUnreachable:
+                self._left()
+                time.sleep(0.02)
+            else:
+                return state is not None and state.role is Role.LEADER and state.epoch == self.epoch + 1
+
+    # -- 8, 9 -------------------------------------------------------------------
+
+    def _release(self) -> None:
+        """Held requests go to the new leader.  From here on only forward: a router that does not answer is
+        mended by the watchdog or `doctor --repair`."""
+        if self.router is not None:
+            release(self.router, self.to_side)
+        self.result.hold_ms = (time.monotonic() - self._held_since) * 1000
+
+    def _old_side(self) -> None:
+        """The side that led follows now.  It is fenced already, so nothing waits for this."""
+        verified = self._state(self.to_side).verified_at if self.leader_answers else None
+        for _ in range(20):
+            try:
+                self.leader.follow(self.spec.move, self.epoch + 1, self.held.lease, verified)
+            except StoreError:
+                time.sleep(0.1)
+            else:
+                return
+        self.result.follows = False
+        self.reporter.say(
+            f"the {self.from_side} side does not know yet that it follows; `crossfade doctor --repair` tells it"
+        )
+
+    # -- abort ------------------------------------------------------------------
+
+    def _abort(self, why: BaseException) -> None:
+        """Make it impossible to commit, in the successor's database; only then let the leader write again.
+
+        When that database does not answer after COMMIT was sent, nothing is un-fenced.  Whatever is left
+        undone here, the watchdog and `doctor --repair` settle from what stands in the databases.
+        """
+        self.ledger.append("switch.aborted", to=self.to_side.value, epoch=self.epoch, why=str(why))
+        try:
+            try:
+                self.successor.abort_attempt(self.spec.move, self.epoch, self.attempt)
+            except StoreUnreachable:
+                if self._committing:
+                    raise
+            if self.leader_answers:
+                self.leader.abort_attempt(self.spec.move, self.epoch, self.attempt)
+                self.leader.unfence(self.spec.move, self.epoch, self.attempt + 1)
+            if self.router is not None:
+                release(self.router, self.from_side)
+        except AttemptOver:
+            self.reporter.say("somebody else has ended this switch already; nothing more is touched")
+        except CrossfadeError as error:
+            self.reporter.say(f"the abort is not finished ({error.what}); the watchdog goes on with it")
+            return
+        self.watchdog.dismiss()
+
+    # -- small things -----------------------------------------------------------
+
+    def _step(self, number: int, act: Callable[[], None]) -> None:
+        self.observe(number, "before")
+        started = time.monotonic()
+        act()
+        self.result.steps_ms[STEPS[number]] = (time.monotonic() - started) * 1000
+        self.observe(number, "after")
+
+    def _left(self) -> float:
+        """Seconds of the hold that are left for work.  ``BudgetOver`` when there are none."""
+        left = self._held_since + self.spec.hold_budget - _RESERVE - time.monotonic()
+        if left <= 0:
+            raise BudgetOver(
+                f"the hold of {self.spec.hold_budget:g} s is over; the {self.from_side} side leads on",
+                where=self.spec.move,
+                todo="see which step took so long (`crossfade status`), or raise hold_budget",
+            )
+        return left
+
+    def _passes(self) -> Passes:
+        if self.passes is None:
+            raise StoreUnreachable("no pass is possible", where=f"{self.from_side} store")
+        return self.passes
+
+    def _state(self, side: Side) -> State:
+        state = self.standing.states[side]
+        if state is None:
+            raise StoreUnreachable("has no state row", where=f"{side} store", todo="run `crossfade doctor`")
+        return state

@@ -1,0 +1,41 @@
+"""What the old side cannot hold on the way back, as far as the types alone tell."""
+
+from __future__ import annotations
+
+from crossfade.stores.base import Finding
+from crossfade.sync.mapping import Pair
+from crossfade.types import Kind
+
+
+def reverse_findings(pair: Pair) -> list[Finding]:
+    """Warnings about values that the new side's types allow and a weakly typed old side does not hold.
+
+    They are only possibilities: each pass checks the values themselves, and stops before a value is
+    stored as something else.
+    """
+    findings = []
+    for one, other in zip(pair.old.fields, pair.new.fields, strict=True):
+        if one.column.strict:
+            continue
+        what = _lossy(one.type.kind, one.column.declared.upper())
+        if what:
+            findings.append(
+                Finding(
+                    "warning",
+                    "reverse.representable",
+                    f"after a cutover {what} in {other.column.name} could not be brought back",
+                    f"tables/{pair.name}/columns/{one.name}",
+                    "forbid it with a CHECK on the new side, or accept that following stops when it appears",
+                )
+            )
+    return findings
+
+
+def _lossy(kind: Kind, declared: str) -> str:
+    if kind is Kind.FLOAT:
+        return "NaN and −0.0"
+    if kind is Kind.DECIMAL and not any(word in declared for word in ("TEXT", "CHAR", "CLOB")):
+        return "a decimal of more than 15 digits"
+    if kind in (Kind.TIMESTAMP, Kind.INSTANT, Kind.DATE):
+        return "infinity, or a year outside 0001 to 9999,"
+    return ""
