@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from crossfade.errors import (
     CrossfadeError,
@@ -20,7 +20,7 @@ from crossfade.standing import Standing
 from crossfade.stores.base import Side
 from crossfade.switch import Switched
 from crossfade.sync.passes import Passes
-from crossfade.watch.guard import ErrorRateGuard, Guard
+from crossfade.watch.guard import Decision, ErrorRateGuard, Guard
 
 _TRIM = 10.0
 """Seconds between two trims of the leader's log."""
@@ -161,21 +161,20 @@ class Follower:
         if self._guard is None or self._guarded_epoch != standing.epoch:
             self._guarded_epoch = standing.epoch
             self._guard = ErrorRateGuard(
-                router,
-                Side.NEW,
+                lambda since, until: router.stats(since, until)[Side.NEW],
                 error_rate_limit=spec.error_rate,
                 p95_limit=spec.p95,
                 window=spec.window,
                 min_samples=spec.min_samples,
                 consecutive=spec.consecutive,
-                start=time.time(),
             )
         verdict = self._guard.look(time.time())
-        if verdict.action != "rollback":
+        if verdict.decision in (Decision.BREACH, Decision.ROLLBACK):
+            self.move.reporter.say(f"guard: {verdict.why}")
+            self.move.ledger.append(f"guard.{verdict.decision}", **asdict(verdict))
+        if verdict.decision is not Decision.ROLLBACK:
             return False
-        self.move.reporter.say(f"guard: {verdict.reason}")
-        self.move.ledger.append("guard.breach", reason=verdict.reason)
-        self.result.rollback_reason = verdict.reason
+        self.result.rollback_reason = verdict.why
         return True
 
     def _roll_back(self, reason: str) -> Switched | None:

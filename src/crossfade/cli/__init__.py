@@ -1,0 +1,69 @@
+"""The command line: one thin file per verb.  Exit 0 done, 1 the move's answer is no, 2 wrong use,
+3 environment."""
+
+from __future__ import annotations
+
+import typer
+
+from crossfade import __version__
+from crossfade.cli import (
+    backup,
+    check,
+    complete,
+    copy,
+    cutover,
+    doctor,
+    follow,
+    init,
+    rollback,
+    shift,
+    status,
+    verify,
+)
+
+app = typer.Typer(
+    name="crossfade",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Move a live application to its new home without a failed request, and back without a lost write.",
+    epilog="Exit: 0 done, 1 the move's answer is no, 2 wrong use, 3 environment.",
+)
+
+VERBS = {
+    "init": init,
+    "check": check,
+    "backup": backup,
+    "copy": copy,
+    "follow": follow,
+    "verify": verify,
+    "shift": shift,
+    "cutover": cutover,
+    "rollback": rollback,
+    "complete": complete,
+    "status": status,
+    "doctor": doctor,
+}
+"""The verbs in the order of a move; each module has ``run`` and ``JSON``, the documented output."""
+
+for _name, _module in VERBS.items():
+    app.command(_name)(_module.run)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"crossfade {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point of the ``crossfade`` command."""
+    app()

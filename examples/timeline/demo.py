@@ -1,0 +1,337 @@
+"""The whole job, for real: a live legacy game is moved under traffic, rolled back when it misbehaves, and
+moved again.
+
+``python -m examples.timeline.demo [--keep]`` starts both backends, PostgreSQL, the router and the players,
+then runs the ``crossfade`` command as a team would.  It ends with a table and ``demo-report.json``; the
+exit status is 0 only if no request failed and no write was lost or doubled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crossfade.stores.postgres.embedded import EmbeddedPostgres
+from examples.timeline.audit import audit
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = Path(__file__).with_name("crossfade.yaml")
+
+
+@dataclass
+class Stage:
+    """The processes and files of one run; everything started here is ended here."""
+
+    folder: Path
+    environment: dict[str, str]
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        """Start a Python module of the repository in the background; its output goes to a log."""
+        log = (self.folder / f"{name}.log").open("ab")
+        with log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self.processes[name] = process
+        return process
+
+    def end(self, name: str) -> None:
+        """End one process and wait for it."""
+        process = self.processes.pop(name, None)
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def crossfade(self, *arguments: str, allowed: tuple[int, ...] = (0,)) -> dict[str, Any]:
+        """Run the command with ``--json`` and give its answer; ``SystemExit`` when it says no."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "crossfade",
+                *arguments,
+                "--spec",
+                str(self.folder / "crossfade.yaml"),
+                "--json",
+            ],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode not in allowed:
+            raise SystemExit(
+                f"crossfade {' '.join(arguments)} answered {done.returncode}:\n{done.stdout}{done.stderr}"
+                f"logs: {self.folder}"
+            )
+        answer = json.loads(done.stdout)
+        answer["took"] = time.monotonic() - began
+        return dict(answer)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=200.0, help="requests a second (default 200)")
+    parser.add_argument("--sessions", type=int, default=50_000, help="past games in the database")
+    parser.add_argument("--report", type=Path, default=ROOT / "demo-report.json")
+    parser.add_argument("--keep", action="store_true", help="leave the game running in the browser")
+    chosen = parser.parse_args(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="crossfade-demo-", dir="/tmp"))
+    folder.chmod(0o755)
+    began = time.monotonic()
+    with EmbeddedPostgres(folder / "pg") as postgres:
+        stage = _stage(folder, postgres)
+        try:
+            report = _run(stage, chosen.rate, chosen.sessions)
+            report["seconds"] = round(time.monotonic() - began, 1)
+            chosen.report.write_text(json.dumps(report, indent=2) + "\n")
+            good = _judge(report, chosen.report)
+            if chosen.keep:
+                _keep(stage)
+        finally:
+            for name in list(stage.processes):
+                stage.end(name)
+            _end_router(folder)
+    if good:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        print(f"logs and databases: {folder}")
+    return 0 if good else 1
+
+
+def _stage(folder: Path, postgres: EmbeddedPostgres) -> Stage:
+    database = "timeline"
+    import psycopg
+
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {database}")
+    ports = [_free_port() for _ in range(3)]
+    environment = dict(os.environ) | {
+        "TIMELINE_OLD_DB": str(folder / "legacy.db"),
+        "TIMELINE_NEW_DB": postgres.url(database),
+        "TIMELINE_OLD_PORT": str(ports[0]),
+        "TIMELINE_NEW_PORT": str(ports[1]),
+        "TIMELINE_PORT": str(ports[2]),
+        "TIMELINE_ADMIN_KEYS": os.environ.get("TIMELINE_ADMIN_KEYS", ""),
+    }
+    shutil.copy(SPEC, folder / "crossfade.yaml")
+    return Stage(folder, environment)
+
+
+def _run(stage: Stage, rate: float, sessions: int) -> dict[str, Any]:
+    env, folder = stage.environment, stage.folder
+    fault = folder / "fault"
+    holds: list[float] = []
+    verified = differences = 0
+
+    _say(f"past games: {sessions:,} sessions in a SQLite database")
+    _python("examples.timeline.generate", "--database", env["TIMELINE_OLD_DB"], "--sessions", str(sessions))
+    _python("examples.timeline.backend", "migrate", "--database-url", env["TIMELINE_NEW_DB"])
+    stage.start(
+        "legacy",
+        "examples.timeline.legacy",
+        "--database",
+        env["TIMELINE_OLD_DB"],
+        "--port",
+        env["TIMELINE_OLD_PORT"],
+    )
+    stage.start(
+        "backend", "examples.timeline.backend", "--database-url", env["TIMELINE_NEW_DB"],
+        "--port", env["TIMELINE_NEW_PORT"], "--fault-file", str(fault),
+    )  # fmt: skip
+    _until("the legacy backend answers", lambda: _answers(env["TIMELINE_OLD_PORT"]))
+    _until("the new backend answers", lambda: _answers(env["TIMELINE_NEW_PORT"]))
+
+    stage.crossfade("shift", "0%")
+    _say(f"the router stands before the game at http://127.0.0.1:{env['TIMELINE_PORT']}/")
+    stage.start(
+        "players", "examples.timeline.players", "--base-url", f"http://127.0.0.1:{env['TIMELINE_PORT']}",
+        "--rate", str(rate), "--ledger", str(folder / "ledger.jsonl"), "--report", str(folder / "players.json"),
+    )  # fmt: skip
+    _until("the players play", lambda: _players(folder).get("requests", 0) > rate)
+    _say(f"players send {rate:g} requests a second, a third of them writes")
+
+    answer = stage.crossfade("check")
+    _step("check", answer, f"{len(answer['findings'])} findings, no errors")
+    answer = stage.crossfade("backup")
+    _step("backup", answer, f"{sum(answer['rows'].values()):,} rows restored and compared")
+    answer = stage.crossfade("copy")
+    _step("copy", answer, f"{answer['total']:,} rows")
+    stage.start("follow", "crossfade", "follow", "--spec", str(folder / "crossfade.yaml"))
+    _until("somebody follows", lambda: (stage.crossfade("status")["lease"] or {}).get("verb") == "follow")
+    answer = stage.crossfade("verify")
+    verified += answer["rows"]
+    differences += answer["differences"]
+    _step("verify", answer, f"{answer['rows']:,} rows equal, {answer['rechecked']} rechecked under load")
+    for share in ("10%", "50%", "100%"):
+        answer = stage.crossfade("shift", share)
+        _more_requests(folder, int(rate * 2))
+        _step(f"shift {share}", answer, "reads go to the new side")
+    answer = stage.crossfade("cutover")
+    _step("cutover", answer, f"the new side leads; held {answer['hold_ms']:.0f} ms")
+    _more_requests(folder, int(rate * 4))
+
+    fault.write_text("writes")
+    _say("a fault: the new backend fails every write before it touches the database")
+    began = time.monotonic()
+    _until("the guard rolls back", lambda: _led_by(stage, "old"), seconds=60)
+    trigger = _guard_reason(folder)
+    _step("rollback", {"took": time.monotonic() - began}, f"by the guard: {trigger}")
+    fault.unlink()
+    _until("somebody follows", lambda: (stage.crossfade("status")["lease"] or {}).get("verb") == "follow")
+    _more_requests(folder, int(rate * 4))
+    answer = stage.crossfade("cutover")
+    _step("cutover", answer, f"the new side leads again; held {answer['hold_ms']:.0f} ms")
+    _more_requests(folder, int(rate * 4))
+    answer = stage.crossfade("verify")
+    verified += answer["rows"]
+    differences += answer["differences"]
+    _step("verify", answer, f"{answer['rows']:,} rows equal")
+    stage.crossfade("complete")
+    stage.end("follow")
+    _step("complete", {"took": 0.0}, "the new side is home")
+    _more_requests(folder, int(rate))
+    stage.end("players")
+
+    holds = [entry["data"]["hold_ms"] for entry in _evidence(folder, "switch.done")]
+    players = _players(folder)
+    found = audit(folder / "ledger.jsonl", env["TIMELINE_NEW_DB"])
+    return {
+        "requests": players["requests"],
+        "failed": players["failed"],
+        "injected_failures": players["injected_failures"],
+        "acknowledged_writes": found.acknowledged_writes,
+        "lost_writes": found.lost_writes,
+        "duplicated_writes": found.duplicated_writes,
+        "rows_verified": verified,
+        "differences": differences,
+        "lead_changes": len(holds),
+        "holds_ms": [round(hold, 1) for hold in holds],
+        "longest_hold_ms": round(max(holds), 1),
+        "rollback_trigger": trigger,
+        "rate": rate,
+    }
+
+
+def _judge(report: dict[str, Any], path: Path) -> bool:
+    print()
+    for name, value in report.items():
+        print(f"  {name:<20} {value}")
+    print(f"\n  {path}")
+    return not any(report[name] for name in ("failed", "lost_writes", "duplicated_writes", "differences"))
+
+
+def _keep(stage: Stage) -> None:
+    print(f"\nThe game goes on at http://127.0.0.1:{stage.environment['TIMELINE_PORT']}/  (Ctrl-C ends it)")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print()
+
+
+def _end_router(folder: Path) -> None:
+    """The router outlives every ``crossfade`` process, so the demo ends it itself."""
+    from crossfade.move import Move
+
+    with Move.open(folder / "crossfade.yaml") as move:
+        if move.router is not None:
+            move.router.stop()
+
+
+def _led_by(stage: Stage, side: str) -> bool:
+    status = stage.crossfade("status")
+    return bool(status["leader"] == side and status["phase"] != "switching")
+
+
+def _guard_reason(folder: Path) -> str:
+    entries = _evidence(folder, "guard.rollback")
+    return str(entries[-1]["data"]["why"]) if entries else "unknown"
+
+
+def _evidence(folder: Path, event: str) -> list[dict[str, Any]]:
+    lines = (folder / ".crossfade" / "ledger.jsonl").read_text().splitlines()
+    return [entry for entry in map(json.loads, lines) if entry["event"] == event]
+
+
+def _players(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "players.json").read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+def _more_requests(folder: Path, count: int) -> None:
+    """Go on when the players have sent that many more."""
+    target = _players(folder)["requests"] + count
+    _until("the players go on", lambda: _players(folder)["requests"] >= target, seconds=120)
+
+
+def _answers(port: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def _until(what: str, true: Callable[[], bool], *, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {seconds:g} s in vain until {what}")
+        time.sleep(0.1)
+
+
+def _python(*command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _step(name: str, answer: dict[str, Any], text: str) -> None:
+    print(f"  {name:<12} {answer['took']:6.1f} s  {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

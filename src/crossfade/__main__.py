@@ -1,0 +1,5 @@
+"""``python -m crossfade``: the same as the ``crossfade`` command."""
+
+from crossfade.cli import main
+
+main()

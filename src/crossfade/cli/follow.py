@@ -1,0 +1,47 @@
+"""``crossfade follow``: keep the other side equal until told to stop."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+
+from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing
+
+JSON = {
+    "passes": "passes made",
+    "keys": "changed keys brought over",
+    "longest_lag": "longest time behind, in seconds",
+    "rollback": "what the guard's rollback did (the shape of `cutover`), or null",
+    "rollback_reason": "why the guard rolled back, or an empty text",
+}
+
+
+def run(
+    spec: SpecOption = DEFAULT_SPEC,
+    interval: Annotated[float, typer.Option(min=0.0, max=60.0, help="Seconds between two passes.")] = 0.1,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the other side equal, whoever leads, until SIGTERM or Ctrl-C.  Makes room for a switch and goes
+    on after it; supervises the router; rolls back by itself when the guard says so."""
+    with failing(as_json):
+        from crossfade.following import Follower
+        from crossfade.move import Move
+
+        with Move.open(spec, reporter=Console()) as move:
+            follower = Follower(move, interval=interval)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda _number, _frame: follower.stop())
+            done = follower.run()
+        emit(
+            {
+                "passes": done.passes,
+                "keys": done.keys,
+                "longest_lag": round(done.longest_lag, 3),
+                "rollback": done.rollback,
+                "rollback_reason": done.rollback_reason,
+            },
+            as_json,
+            lambda: f"{done.passes:,} passes, {done.keys:,} keys, at most {done.longest_lag:.2f} s behind",
+        )
