@@ -23,6 +23,7 @@ from crossfade.backups import BackedUp, back_up
 from crossfade.errors import Different, Refused, RouterError
 from crossfade.lease import Held, is_alive
 from crossfade.ledger import Ledger
+from crossfade.masking import passwords_in
 from crossfade.recovery import Trouble
 from crossfade.report import Quiet, Reporter
 from crossfade.routers import open_router
@@ -76,7 +77,7 @@ class Move:
             side: open_store(spec.side(side).store.get_secret_value()) for side in Side
         }
         self.router: Router | None = open_router(spec)
-        secrets = [spec.side(side).store.get_secret_value() for side in Side]
+        secrets = [part for side in Side for part in passwords_in(spec.side(side).store.get_secret_value())]
         self.ledger = Ledger(spec.state / "ledger.jsonl", move=spec.move, secrets=secrets)
         self._spec_path = spec_path
         self._mapping: TableMapping | None = None

@@ -135,6 +135,9 @@ class OnUnrepresentable(enum.StrEnum):
     REJECT = "reject"
 
 
+_STORED_AS = {"type": "string", "enum": [form.value for form in StoredAs]}
+
+
 class ColumnRule(_Model):
     """How one column is mapped."""
 
@@ -145,7 +148,9 @@ class ColumnRule(_Model):
         "bigint, float, decimal, decimal(p,s), text, bytes, date, time, timestamp, instant, uuid, json, jsonb.",
         examples=["timestamp", "decimal(12,2)"],
     )
-    stored_as: tuple[StoredAs, ...] = Field(
+    stored_as: Annotated[
+        tuple[StoredAs, ...], WithJsonSchema({"anyOf": [_STORED_AS, {"type": "array", "items": _STORED_AS}]})
+    ] = Field(
         default=(),
         description="Every form in which the SQLite side holds this column; the first is the one written on "
         "the way back. `iso` is text, `epoch_s`, `epoch_ms` and `epoch_us` are integers, `julian` is a real "

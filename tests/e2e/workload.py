@@ -70,13 +70,15 @@ def create(path: Path, *, journal: str = "delete", people: int = 2_000, seed: in
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA journal_mode={journal}")
         db.executescript(SCHEMA)
-        db.executemany("INSERT INTO clubs(code, name) VALUES (?, ?)", [(f"c{n}", f"Club {n}") for n in range(40)])
+        db.executemany(
+            "INSERT INTO clubs(code, name) VALUES (?, ?)", [(f"c{n}", f"Club {n}") for n in range(40)]
+        )
         db.executemany(
             "INSERT INTO ships(id, owner, length) VALUES (?, ?, ?)",
             [(n, f"c{n % 40}", n / 7) for n in range(100)],
         )
         db.executemany(
-            "INSERT INTO people(email, rank, boss, \"select\", active, score) VALUES (?, ?, ?, ?, ?, ?)",
+            'INSERT INTO people(email, rank, boss, "select", active, score) VALUES (?, ?, ?, ?, ?, ?)',
             [
                 (f"p{n}@x", n, rng.randrange(1, n + 1) if n else None, "ü" * (n % 5), n % 2, n / 3)
                 for n in range(people)
@@ -105,20 +107,27 @@ def join(db: sqlite3.Connection, rng: random.Random) -> None:
 
 def replace_by_email(db: sqlite3.Connection, rng: random.Random) -> None:
     """``OR REPLACE`` removes another row through the secondary unique key."""
-    found = db.execute("SELECT email FROM people ORDER BY id LIMIT 1 OFFSET ?", (rng.randrange(500),)).fetchone()
+    found = db.execute(
+        "SELECT email FROM people ORDER BY id LIMIT 1 OFFSET ?", (rng.randrange(500),)
+    ).fetchone()
     if found:
-        db.execute("INSERT OR REPLACE INTO people(email, rank) VALUES (?, ?)", (found[0], rng.randrange(10**12)))
+        db.execute(
+            "INSERT OR REPLACE INTO people(email, rank) VALUES (?, ?)", (found[0], rng.randrange(10**12))
+        )
 
 
 def replace_by_update(db: sqlite3.Connection, rng: random.Random) -> None:
     one, other = rng.randrange(200), rng.randrange(200)
-    db.execute("UPDATE OR REPLACE seats SET place = (SELECT place FROM seats WHERE id = ?) WHERE id = ?", (one, other))
+    db.execute(
+        "UPDATE OR REPLACE seats SET place = (SELECT place FROM seats WHERE id = ?) WHERE id = ?",
+        (one, other),
+    )
     db.execute("INSERT OR IGNORE INTO seats VALUES (?, ?, 'again')", (one, 1000 + rng.randrange(10**9)))
 
 
 def edit(db: sqlite3.Connection, rng: random.Random) -> None:
     db.execute(
-        "UPDATE people SET score = ?, \"select\" = ?, boss = ? WHERE id = ?",
+        'UPDATE people SET score = ?, "select" = ?, boss = ? WHERE id = ?',
         (rng.random(), "é" * rng.randrange(4), rng.randrange(1, 300), rng.randrange(1, 2500)),
     )
 
@@ -147,9 +156,13 @@ def swap(db: sqlite3.Connection, rng: random.Random) -> None:
 
 def sail(db: sqlite3.Connection, rng: random.Random) -> None:
     ship = rng.randrange(10**9)
-    owner = db.execute("SELECT code FROM clubs ORDER BY code LIMIT 1 OFFSET ?", (rng.randrange(40),)).fetchone()
+    owner = db.execute(
+        "SELECT code FROM clubs ORDER BY code LIMIT 1 OFFSET ?", (rng.randrange(40),)
+    ).fetchone()
     if owner:
-        db.execute("INSERT OR IGNORE INTO ships(id, owner, length) VALUES (?, ?, ?)", (ship, owner[0], rng.random()))
+        db.execute(
+            "INSERT OR IGNORE INTO ships(id, owner, length) VALUES (?, ?, ?)", (ship, owner[0], rng.random())
+        )
         db.execute("UPDATE clubs SET flagship = ? WHERE code = ?", (ship, owner[0]))
         db.execute(
             "INSERT OR REPLACE INTO memberships VALUES ((SELECT min(id) FROM people), ?, '2021-01-01')", owner
@@ -163,7 +176,18 @@ def upsert(db: sqlite3.Connection, rng: random.Random) -> None:
     )
 
 
-STEPS: list[Step] = [join, replace_by_email, replace_by_update, edit, edit, change_key, leave, swap, sail, upsert]
+STEPS: list[Step] = [
+    join,
+    replace_by_email,
+    replace_by_update,
+    edit,
+    edit,
+    change_key,
+    leave,
+    swap,
+    sail,
+    upsert,
+]
 
 
 def write(path: Path, *, seed: int, seconds: float, steps: list[Step] | None = None) -> dict[str, Any]:

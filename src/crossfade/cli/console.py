@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crossfade.errors import CrossfadeError
+from crossfade.masking import mask
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -55,9 +56,9 @@ def failing(as_json: bool) -> Iterator[None]:
         yield
     except CrossfadeError as error:
         if as_json:
-            typer.echo(json.dumps(error.as_json(), ensure_ascii=False))
+            typer.echo(mask(json.dumps(error.as_json(), ensure_ascii=False)))
         else:
-            typer.echo(f"crossfade: {error}", err=True)
+            typer.echo(mask(f"crossfade: {error}"), err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("crossfade: interrupted; `crossfade status` shows where the move stands", err=True)
