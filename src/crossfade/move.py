@@ -264,6 +264,7 @@ class Move:
                 [pair.new for pair in created], {pair.id: pair.old.table for pair in created}
             ):
                 self.reporter.say(f"{finding.level}: {finding.where}: {finding.what}")
+        mapping = self.mapping(again=True).demand()
         new.install(move, Side.NEW, Role.FOLLOWER, mapping.views(Side.NEW), peer=old.identity())
         return mapping
 

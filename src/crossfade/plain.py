@@ -7,7 +7,7 @@ The target remembers the progress until the copy is complete, so a killed copy g
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +93,7 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
     with _stores(spec) as (source, target):
         state = target.state(MOVE)
         notes = state.notes if state is not None else {}
-        mapping = mappings.build(
-            source.inspect(),
-            target.inspect(),
-            spec,
-            new_kind=target.kind,
-            ids=notes.get("tables", {}),
-            created=notes.get("created", ()),
-        ).demand()
+        mapping = _mapping(spec, source, target, notes.get("tables", {}), notes.get("created", ()))
         if not mapping.pairs:
             raise Refused(
                 "has no tables to copy", where=source.url, todo="look whether this is the right file"
@@ -109,9 +102,11 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
         if state is None:
             _demand_empty(mapping, target)
         findings.extend(target.create_tables([p.new for p in created], {p.id: p.old.table for p in created}))
+        names = [pair.name for pair in created]
+        mapping = _mapping(spec, source, target, mapping.ids, names)
         views = mapping.views(Side.NEW)
         target.install(MOVE, Side.NEW, Role.FOLLOWER, views, peer=source.identity())
-        target.note(MOVE, {"tables": mapping.ids, "created": [pair.name for pair in created]})
+        target.note(MOVE, {"tables": mapping.ids, "created": names})
         states = {Side.OLD: None, Side.NEW: target.state(MOVE)}
         with Held({Side.OLD: source, Side.NEW: target}, states, MOVE, "copy", required=Side.NEW) as held:
             installed = target.state(MOVE)
@@ -136,6 +131,14 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
             target.raise_sequences(views, {})
         target.uninstall(MOVE)
     return PlainCopied(copied, tuple(findings), time.monotonic() - started)
+
+
+def _mapping(
+    spec: Spec, source: Store, target: Store, ids: Mapping[str, int], created: Collection[str]
+) -> TableMapping:
+    return mappings.build(
+        source.inspect(), target.inspect(), spec, new_kind=target.kind, ids=ids, created=created
+    ).demand()
 
 
 def _demand_empty(mapping: TableMapping, target: Store) -> None:

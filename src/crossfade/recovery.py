@@ -110,7 +110,7 @@ def repair(
         if (
             lease is not None
             and lease.token != of
-            and lease.verb in ("cutover", "rollback")
+            and lease.verb in standings.SWITCHES
             and is_alive(lease, time.time())
             and not stuck(lease)
         ):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crossfade.errors import Refused, StoreUnreachable
+from crossfade.lease import is_alive, refusal
 from crossfade.stores.base import Role, Side, State, Store
+
+
+SWITCHES = frozenset({"cutover", "rollback"})
+"""The verbs that change who leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +81,23 @@ class Standing:
             raise Refused("nothing has been copied yet", where=self.move, todo="run `crossfade copy` first")
         leads, follows = self.leader_state, self.follower_state
         if self.committed or leads is None or follows is None or leads.fenced:
+            self.demand_no_switch()
             raise Refused(
                 "a switch is half done", where=self.move, todo="run `crossfade doctor --repair` first"
             )
         return self.leader, leads, follows
+
+    def demand_no_switch(self, *, but: str | None = None) -> None:
+        """``LeaseHeld`` while somebody's switch is at work, other than the one with the token ``but``."""
+        for state in self.states.values():
+            lease = state.lease if state is not None else None
+            if (
+                lease is not None
+                and lease.token != but
+                and lease.verb in SWITCHES
+                and is_alive(lease, time.time())
+            ):
+                raise refusal(lease, self.move)
 
 
 def read(stores: Mapping[Side, Store], move: str) -> Standing:

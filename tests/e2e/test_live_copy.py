@@ -86,7 +86,7 @@ def test_a_copy_under_full_load_ends_exactly_equal(
         move.verify()  # while they write
         done = [_ended(writer) for writer in writers]
         assert all(result["locked"] == 0 for result in done), done
-        assert all(int(str(result["transactions"])) > 20 for result in done), done
+        assert sum(int(str(result["transactions"])) for result in done) > 100, done
         with move.following() as (_, passes, _standing):
             assert passes.run().settled.differing == 0
             assert passes.run().keys == 0

@@ -104,7 +104,8 @@ def test_killed_at_a_step_the_watchdog_leaves_one_side_leading(
     try:
         clients.more(20)
         process = drive(scene, verb, step, when, "SIGKILL")
-        assert process.wait(60) == -signal.SIGKILL, process.stdout.read() if process.stdout else ""
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, output
         until("the state is legal again", lambda: is_legal(scene))
         clients.more(20)
     finally:
@@ -145,7 +146,7 @@ def test_a_coordinator_stopped_before_commit_cannot_commit_after_a_repair(scene:
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait()
+            process.communicate()
         clients.finish()
     assert scene.leader() == leader
     assert scene.can_write(leader)
@@ -167,7 +168,7 @@ def test_the_watchdog_ends_a_stopped_coordinators_switch_by_itself(scene: Scene)
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait()
+            process.communicate()
     assert scene.leader() == leader
 
 

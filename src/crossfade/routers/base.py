@@ -76,7 +76,7 @@ class Router(Protocol):
 
     def stats(self, since: float, until: float | None = None) -> dict[Side, SideStats]:
         """What each side answered from then on (Unix seconds), and before ``until`` when given, from the
-        access log.  So windows that follow each other have no request in common and miss none."""
+        access log.  Windows that follow each other have no request in common."""
         ...
 
     def expired_holds(self, since: float) -> int:

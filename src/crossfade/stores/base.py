@@ -235,8 +235,8 @@ class State:
     """A side's state row.
 
     ``attempt`` numbers switch attempts, and only ever grows; ``position`` (follower only) is how far
-    the leader's log is applied here, None = from its beginning; ``verified_at`` (follower only) is when
-    every cell was last found equal (Unix seconds); ``peer`` is the other database's identity;
+    the leader's log is applied here, None = from its beginning; ``verified_at`` is when every cell was last
+    found equal (Unix seconds; taking the lead leaves it alone); ``peer`` is the other database's identity;
     ``notes`` is a small JSON object for the layers above (kept verbatim).
     """
 

@@ -184,7 +184,8 @@ def _pair(
     wanted = fitting_name(rule.rename or old.name, new_kind)
     found = _find(wanted, {name: name for name in new.tables})
     if found is None or create:
-        return _created(old, wanted, rule, number, new_kind, findings, reject)
+        made = new.tables[found] if found is not None else None
+        return _created(old, wanted, rule, number, new_kind, findings, reject, made)
     return _matched(old, new.tables[found], rule, number, new_kind, findings, reject)
 
 
@@ -210,8 +211,11 @@ def _created(
     new_kind: str,
     findings: list[Finding],
     reject: bool,
+    made: Table | None,
 ) -> Pair | None:
-    """The pair of a table that the new side lacks: its definition is derived from the old one."""
+    """The pair of a table that the new side lacks: its definition is derived from the old one.  Once it is
+    ``made``, its columns are those of the catalogue; keys and indexes follow when it is loaded."""
+    there = {column.name: column for column in made.columns} if made is not None else {}
     fields_old: list[Field] = []
     fields_new: list[Field] = []
     broken = False
@@ -240,6 +244,7 @@ def _created(
             default=column.default,
             identity=column.name == old.sequence,
         )
+        target = there.get(target.name, target)
         fields_old.append(Field(column.name, column, kind, of.stored_as))
         fields_new.append(Field(column.name, target, kind, of.stored_as))
     if broken:

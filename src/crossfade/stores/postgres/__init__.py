@@ -1,0 +1,5 @@
+"""The PostgreSQL store."""
+
+from crossfade.stores.postgres.store import PostgresStore
+
+__all__ = ["PostgresStore"]

@@ -1,0 +1,297 @@
+"""Connections to one database, and the errors they give.
+
+Every connection of ours carries the same session settings, so that what is read and written never
+depends on the role's or the database's defaults.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import adbc_driver_postgresql.dbapi
+import psycopg
+from adbc_driver_manager import Error as AdbcError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from crossfade.errors import StoreError, StoreUnreachable, UsageError
+
+SETTINGS: dict[str, str] = {
+    "application_name": "crossfade",
+    "row_security": "off",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "xmloption": "content",
+    "client_min_messages": "error",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+
+_SETUP = "SELECT " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in SETTINGS.items())
+
+_DEFAULTS: dict[str, str] = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+
+_GONE = ("08", "57P01", "57P02", "57P03", "57P04", "57P05")
+
+_TODO: dict[str, str] = {
+    "28": "check the user and the password of the address",
+    "3D": "create the database, or correct its name in the address",
+    "42501": "grant the role what is missing, or use the role that owns the application's tables",
+    "42P01": "check that the table exists in the schema of the address",
+    "40P01": "run the command again",
+    "53100": "free space on the database server's disk",
+    "53300": "raise max_connections, or close connections",
+    "55P03": "wait until the other session has ended, or end it",
+    "57014": "run the command again when the database is less busy",
+}
+
+
+class Session:
+    """One connection, and what has been set up on it (temporary staging tables)."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self.staged: dict[str, str] = {}
+
+    @property
+    def usable(self) -> bool:
+        """Idle, open, and with nothing unread: a server that ended the session has said so."""
+        connection = self.connection
+        if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            return False
+        readable, _, _ = select.select([connection.fileno()], [], [], 0)
+        return not readable
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Database:
+    """The address of a database, and its idle connections (any thread may take one)."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parts = {k: str(v) for k, v in conninfo_to_dict(url).items() if v is not None}
+        except psycopg.ProgrammingError as error:
+            raise UsageError(
+                "this is not a PostgreSQL address",
+                where="store url",
+                todo="write it as postgresql://user@host:5432/database",
+            ) from error
+        self.parts = _DEFAULTS | parts
+        self.url = _masked(parts)
+        self._secret = parts.get("password", "")
+        self._lock = threading.Lock()
+        self._idle: list[Session] = []
+        self._idle_adbc: list[Any] = []
+        self._schema: str | None = None
+        self._version = 0
+        self._closed = False
+
+    # -- connections --
+
+    def open(self) -> psycopg.Connection[Any]:
+        """A new connection in autocommit mode."""
+        with self.errors():
+            connection = psycopg.connect(make_conninfo("", **self.parts), autocommit=True)
+            try:
+                connection.execute(_SETUP)
+            except BaseException:
+                connection.close()
+                raise
+            self._version = connection.info.server_version
+            return connection
+
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection in autocommit mode, kept for the next caller when it is left clean."""
+        with self.session_with_stage() as session:
+            yield session.connection
+
+    @contextmanager
+    def session_with_stage(self) -> Iterator[Session]:
+        """The same, with the record of its staging tables; foreign errors are mapped."""
+        session = self._take()
+        try:
+            with self.errors():
+                yield session
+        finally:
+            self._give(session)
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        """A transaction on a connection of its own; rolled back on exception."""
+        with self.session() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def bulk(self) -> Iterator[Any]:
+        """An ADBC connection in autocommit mode, for reading into Arrow."""
+        with self._lock:
+            connection = self._idle_adbc.pop() if self._idle_adbc else None
+        clean = False
+        try:
+            with self.errors():
+                if connection is not None and not _answers(connection):
+                    connection.close()
+                    connection = None
+                if connection is None:
+                    connection = self._open_bulk()
+                yield connection
+                clean = True
+        finally:
+            if connection is not None:
+                with self._lock:
+                    keep = clean and not self._closed and len(self._idle_adbc) < 4
+                    if keep:
+                        self._idle_adbc.append(connection)
+                if not keep:
+                    connection.close()
+
+    def _open_bulk(self) -> Any:
+        connection = adbc_driver_postgresql.dbapi.connect(make_conninfo("", **self.parts), autocommit=True)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(_SETUP)
+                cursor.fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _take(self) -> Session:
+        while True:
+            with self._lock:
+                session = self._idle.pop() if self._idle else None
+            if session is None:
+                return Session(self.open())
+            if session.usable:
+                return session
+            session.close()
+
+    def _give(self, session: Session) -> None:
+        with self._lock:
+            keep = not self._closed and len(self._idle) < 6 and session.usable
+            if keep:
+                self._idle.append(session)
+        if not keep:
+            session.close()
+
+    def close(self) -> None:
+        """Close every idle connection; the others close when they are given back."""
+        with self._lock:
+            self._closed = True
+            sessions, self._idle = self._idle, []
+            readers, self._idle_adbc = self._idle_adbc, []
+        for session in sessions:
+            session.close()
+        for reader in readers:
+            reader.close()
+
+    # -- facts --
+
+    @property
+    def schema(self) -> str:
+        """The schema that holds the application's tables (``current_schema()``)."""
+        if self._schema is None:
+            with self.session() as connection:
+                found = one(connection, "SELECT current_schema()")
+            if found is None:
+                raise StoreError(
+                    "the search path names no schema that exists",
+                    where=self.url,
+                    todo="create the schema, or set search_path in the options of the address",
+                )
+            self._schema = str(found)
+        return self._schema
+
+    @property
+    def version(self) -> int:
+        """The server's version number (180004 = 18.4)."""
+        if not self._version:
+            with self.session():
+                pass
+        return self._version
+
+    # -- errors --
+
+    @contextmanager
+    def errors(self, where: str = "") -> Iterator[None]:
+        """Map the drivers' errors onto ``StoreError`` and ``StoreUnreachable``."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self.mapped(error, where) from error
+        except AdbcError as error:
+            raise self._mapped_adbc(error, where) from error
+
+    def mapped(self, error: psycopg.Error, where: str = "") -> StoreError:
+        """The error of ours for one of psycopg's."""
+        state = error.sqlstate or ""
+        text = error.diag.message_primary or str(error).strip() or type(error).__name__
+        if error.diag.message_detail:
+            text = f"{text} ({error.diag.message_detail})"
+        lost = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return self._error(text, state, where, lost)
+
+    def _mapped_adbc(self, error: Any, where: str) -> StoreError:
+        state = str(getattr(error, "sqlstate", None) or "")
+        text = str(error)
+        words = ("could not connect", "connection to server", "no connection", "server closed", "EOF")
+        lost = not state and any(word in text for word in words)
+        return self._error(text, state, where, lost)
+
+    def _error(self, text: str, state: str, where: str, lost: bool) -> StoreError:
+        if self._secret:
+            text = text.replace(self._secret, "****")
+        place = f"{self.url} {where}".strip()
+        if lost or state.startswith(_GONE):
+            return StoreUnreachable(text, where=place, todo="check that the server runs and can be reached")
+        todo = _TODO.get(state) or _TODO.get(state[:2], "")
+        return StoreError(f"{text} [{state}]" if state else text, where=place, todo=todo)
+
+
+def one(connection: psycopg.Connection[Any], query: str, parameters: Any = None) -> Any:
+    """The first column of the first row, or None."""
+    row = connection.execute(query.encode(), parameters).fetchone()
+    return None if row is None else row[0]
+
+
+def _answers(connection: Any) -> bool:
+    """Whether an idle reader is still connected (the server may have ended it)."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchall()
+    except AdbcError:
+        return False
+    return True
+
+
+def _masked(parts: dict[str, str]) -> str:
+    user = parts.get("user", "")
+    if "password" in parts:
+        user += ":****"
+    host, port = parts.get("host", ""), parts.get("port", "")
+    socket = host.startswith("/")
+    place = "" if socket else host + (f":{port}" if port else "")
+    text = f"postgresql://{user}@{place}/{parts.get('dbname', '')}"
+    rest = [f"host={host}"] if socket else []
+    rest += [f"options={parts['options']}"] if "options" in parts else []
+    return f"{text}?{'&'.join(rest)}" if rest else text

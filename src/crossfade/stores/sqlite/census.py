@@ -1,0 +1,101 @@
+"""Looking at every value: storage classes per column, and what cannot be represented."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from crossfade.stores.base import Finding, KeyRange, Rejected, RejectSink, View
+from crossfade.stores.sqlite import temporal
+from crossfade.stores.sqlite.connection import Database, quoted, row_value, text
+from crossfade.stores.sqlite.decode import TEMPORAL
+from crossfade.stores.sqlite.keys import bound
+from crossfade.stores.sqlite.lookup import physical_of
+from crossfade.stores.sqlite.reader import TableReader
+from crossfade.types import Kind
+
+_ROWS_PER_PAGE = 20_000
+
+
+def census(database: Database, reader: TableReader, view: View, rejects: RejectSink) -> list[Finding]:
+    """One finding per column with what it holds; each unrepresentable value goes to ``rejects``, one per
+    column and reason."""
+    seen: dict[tuple[str, str], int] = {}
+
+    def first_of_each(bad: Rejected) -> None:
+        reason = (bad.column, bad.reason.split(":")[0])
+        seen[reason] = seen.get(reason, 0) + 1
+        if seen[reason] == 1:
+            rejects(bad)
+
+    classes = storage_classes(database, view)
+    for _ in reader.scan(view, KeyRange(), first_of_each):
+        pass
+    bad_in: Counter[str] = Counter()
+    for (column, _), count in seen.items():
+        bad_in[column] += count
+    found = []
+    for field in view.fields:
+        name = field.column.name
+        said = ", ".join(f"{count} {kind}" for kind, count in sorted(classes[name].items())) or "no rows"
+        mixed = len([kind for kind in classes[name] if kind != "null"]) > 1
+        level = "error" if bad_in[name] else ("warning" if mixed else "ok")
+        trouble = f"; {bad_in[name]} rows cannot be represented as {field.type}" if bad_in[name] else ""
+        found.append(
+            Finding(level, "sqlite.census", said + trouble, where=f"tables/{view.table.name}/columns/{name}")
+        )
+    return found
+
+
+def storage_classes(database: Database, view: View) -> dict[str, Counter[str]]:
+    """Per column the number of values of each storage class, counted in short pages.  Numbers in a column
+    of dates or times are told apart by the units under which they lie between 1990 and 2100."""
+    found: dict[str, Counter[str]] = {f.column.name: Counter() for f in view.fields}
+    with database.reading() as con:
+        shape = physical_of(con, view, database.where)
+        names = ", ".join(quoted(f.column.name) for f in view.fields)
+        labels = ", ".join(_label(f.type.kind, quoted(f.column.name)) for f in view.fields)
+        places = [shape.rowid] if shape.rowid else [quoted(f.column.name) for f in view.key_fields]
+        for where, values in _pages(con, quoted(view.table.name), places):
+            # numbers of columns, because labels repeat where a name is also a column's
+            order = ", ".join(str(n + 1) for n in range(len(view.fields)))
+            page = f"SELECT {names} FROM {quoted(view.table.name)}{where}"
+            grouped = con.execute(f"SELECT {labels}, count(*) FROM ({page}) GROUP BY {order}", values)
+            for *kinds, count in grouped.fetchall():
+                for field, kind in zip(view.fields, kinds, strict=True):
+                    found[field.column.name][text(kind)] += count
+    return found
+
+
+def _label(kind: Kind, name: str) -> str:
+    """An expression that names a value's storage class, and for a number in a time column its unit."""
+    if kind not in TEMPORAL or kind is Kind.TIME:
+        return f"typeof({name})"
+    low, high = temporal.PLAUSIBLE
+    cases = " ".join(
+        f"WHEN abs({name}) BETWEEN {low // unit} AND {high // unit} THEN typeof({name}) || ' ({rule.value})'"
+        for rule, unit in temporal.UNITS.items()
+    )
+    return f"CASE WHEN typeof({name}) NOT IN ('integer', 'real') THEN typeof({name}) {cases} ELSE typeof({name}) END"
+
+
+def _pages(con: sqlite3.Connection, table: str, places: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
+    """Conditions that cut a table into pages in its stored order."""
+    if not places:
+        yield "", []
+        return
+    left, order = row_value(places), ", ".join(places)
+    after: Sequence[Any] | None = None
+    while True:
+        marks, values = ([], []) if after is None else bound(after)
+        begin = f" WHERE {left} > {row_value(marks)}" if marks else ""
+        step = f"SELECT {order} FROM {table}{begin} ORDER BY {order} LIMIT 1 OFFSET {_ROWS_PER_PAGE - 1}"
+        end = con.execute(step, values).fetchone()
+        if end is None:
+            yield begin, values
+            return
+        last_marks, last = bound(end)
+        yield f"{begin}{' AND' if begin else ' WHERE'} {left} <= {row_value(last_marks)}", [*values, *last]
+        after = end

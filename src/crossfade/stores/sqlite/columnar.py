@@ -1,0 +1,254 @@
+"""Reading pages column-wise in another process (``columnar_process``), and what the columns then mean."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crossfade.stores.base import Field
+from crossfade.stores.sqlite.connection import Database
+from crossfade.stores.sqlite.decode_arrow import as_valid, decode_array
+from crossfade.stores.sqlite.encode import field_affinity
+from crossfade.types import Kind
+
+_SCRIPT = Path(__file__).with_name("columnar_process.py")
+_CLASSES = {"integer": 1, "real": 2, "text": 3, "blob": 4}
+_INTEGER_TEXT = r"^-?[0-9]+$"
+_REAL_TEXT = r"(?i)^[+-]?([0-9.]+(e[+-]?[0-9]+)?|inf|nan)$"
+_EXACT = 2**53
+
+
+class ReaderGone(Exception):
+    """The reading process ended or answered with an error; the page is read another way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page as ADBC gives it, and the seconds that reading took; None when rows too large for a
+    page read in one piece were seen."""
+
+    table: pa.Table | None
+    seconds: float
+
+
+class ColumnarReader:
+    """One reading process.  ``ask`` and ``answer`` alternate, so that it reads while we decode."""
+
+    def __init__(self, database: Database) -> None:
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", str(_SCRIPT)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ReaderGone(str(error)) from error
+        self._send({"uri": database.uri, "busy_ms": int(database.busy_timeout * 1000)})
+        self.waiting = False
+
+    def settle(self) -> None:
+        """Wait until it is ready."""
+        self._header()
+
+    def ask(self, sql: str, guard: str, values: Sequence[Any], rows: int) -> None:
+        self._send({"sql": sql, "guard": guard, "values": [_wire(v) for v in values], "rows": rows})
+        self.waiting = True
+
+    def answer(self) -> Page:
+        """The page last asked for.  Raises ``ReaderGone``."""
+        self.waiting = False
+        header = self._header()
+        if "error" in header:
+            raise ReaderGone(header["error"])
+        if "big" in header:
+            return Page(None, 0.0)
+        payload = self._read(header["bytes"])
+        return Page(pa.ipc.open_stream(pa.py_buffer(payload)).read_all(), header["seconds"])
+
+    def discard(self) -> None:
+        """Drop an answer that nobody wants any more."""
+        if self.waiting:
+            try:
+                self.answer()
+            except ReaderGone:
+                return
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _send(self, request: dict[str, Any]) -> None:
+        body = json.dumps(request).encode()
+        pipe = self._process.stdin
+        if pipe is None:
+            raise ReaderGone("no pipe")
+        try:
+            pipe.write(struct.pack("<I", len(body)) + body)
+            pipe.flush()
+        except (OSError, ValueError) as error:
+            raise ReaderGone(str(error)) from error
+
+    def _read(self, size: int) -> bytes:
+        pipe = self._process.stdout
+        found = pipe.read(size) if pipe is not None else b""
+        if len(found) < size:
+            raise ReaderGone("the reading process ended")
+        return found
+
+    def _header(self) -> dict[str, Any]:
+        size = struct.unpack("<I", self._read(4))[0]
+        found: dict[str, Any] = json.loads(self._read(size))
+        return found
+
+
+def _wire(value: Any) -> dict[str, Any]:
+    if isinstance(value, bytes):
+        return {"blob": base64.b64encode(value).decode()}
+    if isinstance(value, float):
+        return {"real": value.hex()}
+    return {"is": value}
+
+
+class Readers:
+    """Reading processes that are kept for the next scan; each serves one scan at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._idle: list[ColumnarReader] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self) -> ColumnarReader:
+        """An idle reader, or a new one.  Raises ``ReaderGone``."""
+        with self._lock:
+            while self._idle:
+                reader = self._idle.pop()
+                if reader.alive:
+                    return reader
+                reader.close()
+        reader = ColumnarReader(self._database)
+        try:
+            reader.settle()
+        except ReaderGone:
+            reader.close()
+            raise
+        return reader
+
+    def give(self, reader: ColumnarReader) -> None:
+        """Give a reader back; one that is waiting for an answer is emptied first."""
+        reader.discard()
+        with self._lock:
+            keep = not self._closed and reader.alive
+            if keep:
+                self._idle.append(reader)
+        if not keep:
+            reader.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for reader in idle:
+            reader.close()
+
+
+# --- what a column means ----------------------------------------------------
+
+
+def needs_classes(field: Field) -> bool:
+    """Whether the affinity proves nothing of the field's values, so that each must say its class."""
+    binary = field.type.kind is Kind.BYTES or "BINARY" in field.column.declared.upper()
+    return binary or field_affinity(field) == "BLOB"
+
+
+def class_column(column_sql: str) -> str:
+    """An expression that numbers the storage class of each value."""
+    cases = " ".join(f"WHEN '{name}' THEN {number}" for name, number in _CLASSES.items())
+    return f"CASE typeof({column_sql}) {cases} END"
+
+
+def decode_column(field: Field, column: pa.Array, classes: pa.Array | None) -> pa.Array | None:
+    """The canonical array of a column as ADBC gave it, or None when its exactness is in doubt.
+
+    ADBC gives a column one type for the whole page.  The declared affinity says what that proves; a
+    column without affinity is judged by ``classes``.
+    """
+    if column.null_count == len(column):
+        return pa.nulls(len(column), field.type.arrow)
+    if as_valid(column) is None:
+        return None
+    kind = column.type
+    if classes is not None:
+        seen = pc.min_max(classes).as_py()
+        pure = seen["min"] == seen["max"] == _number_of(kind)
+        return decode_array(field, column) if pure else None
+    stored = field_affinity(field)
+    if pa.types.is_floating(kind):
+        if stored == "REAL":
+            return decode_array(field, column)
+        # integers and reals together: the same numbers, as long as every integer is exactly a double
+        numbers = field.type.kind in (Kind.FLOAT, Kind.DECIMAL) and stored == "NUMERIC"
+        span = pc.min_max(column).as_py()
+        return (
+            decode_array(field, column) if numbers and -_EXACT < span["min"] <= span["max"] < _EXACT else None
+        )
+    if stored in ("INTEGER", "NUMERIC"):
+        if pa.types.is_integer(kind):
+            return decode_array(field, column)
+        if pa.types.is_string(kind):
+            return _mixed_text(field, column)
+    if stored == "TEXT" and pa.types.is_string(kind):
+        return decode_array(field, column)
+    return None
+
+
+def _number_of(kind: pa.DataType) -> int:
+    if pa.types.is_integer(kind):
+        return _CLASSES["integer"]
+    if pa.types.is_floating(kind):
+        return _CLASSES["real"]
+    return _CLASSES["text" if pa.types.is_string(kind) else "blob"]
+
+
+def _mixed_text(field: Field, column: pa.Array) -> pa.Array | None:
+    """Text in a column of numeric affinity.  Text that looks like a number was converted when it was
+    stored, so digits here were an integer, and anything else that looks like a number was a real that
+    has lost digits in print."""
+    integers = pc.match_substring_regex(column, _INTEGER_TEXT)
+    has_integers = pc.any(integers).as_py()
+    looks = pc.match_substring_regex(column, _REAL_TEXT)
+    if pc.any(pc.and_(looks, pc.invert(integers))).as_py():
+        return None
+    if not has_integers:
+        return decode_array(field, column)
+    nothing = pa.scalar(None, pa.string())
+    numbers = decode_array(field, pc.if_else(integers, column, nothing).cast(pa.int64()))
+    texts = decode_array(field, pc.if_else(integers, nothing, column))
+    return None if numbers is None or texts is None else pc.coalesce(numbers, texts)

@@ -1,0 +1,101 @@
+"""Reading in canonical key order where SQLite's own order is another: a list of all keys, sorted.
+
+Needed for keys that are stored in several forms (UUIDs as text and blobs, times, decimals), and for text
+keys whose index folds case.  The keys of the table are read in short pages, sorted here, and the rows then
+fetched by key.  A key that is written after the list was made is missed, and is in the log.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from crossfade.stores.base import KeyRange, RejectSink, View
+from crossfade.stores.sqlite.connection import quoted, row_value
+from crossfade.stores.sqlite.keys import bound, canonical_bound, plain_key
+from crossfade.stores.sqlite.lookup import columns_sql, find_rows
+from crossfade.stores.sqlite.page import canonical_rows
+from crossfade.stores.sqlite.schema import Physical
+from crossfade.stores.sqlite.temporal import NotExact
+from crossfade.types import Kind
+
+_KEYS_PER_PAGE = 20_000
+_ROWS_PER_PAGE = 500
+Key = tuple[Any, ...]
+
+
+class Listing:
+    """All canonical keys of a table in canonical order (text by its UTF-8 bytes, decimals by value)."""
+
+    def __init__(
+        self, con: sqlite3.Connection, view: View, shape: Physical, rejects: RejectSink | None
+    ) -> None:
+        """Rows whose key has no canonical form go to ``rejects``, if there is one."""
+        self._con = con
+        self._view = view
+        self._shape = shape
+        self._decimals = [f.type.kind is Kind.DECIMAL for f in view.key_fields]
+        self.keys: list[Key] = sorted(self._read(rejects), key=self._rank)
+
+    def _rank(self, key: Sequence[Any]) -> Key:
+        return tuple(Decimal(v) if d else v for v, d in zip(key, self._decimals, strict=True))
+
+    def _read(self, rejects: RejectSink | None) -> Iterator[Key]:
+        names = [quoted(f.column.name) for f in self._view.key_fields]
+        # a table without a rowid is ordered by its key, whatever the collation
+        places = [self._shape.rowid] if self._shape.rowid else names
+        width = len(places)
+        left = row_value(places)
+        present = [f"{quoted(f.column.name)} IS NOT NULL" for f in self._view.key_fields if f.column.nullable]
+        table = quoted(self._view.table.name)
+        after: Sequence[Any] | None = None
+        while True:
+            tests, values = list(present), list[Any]()
+            if after is not None:
+                marks, values = bound(after)
+                tests.append(f"{left} > {row_value(marks)}")
+            where = f" WHERE {' AND '.join(tests)}" if tests else ""
+            rows = self._con.execute(
+                f"SELECT {', '.join([*places, *names])} FROM {table}{where} "
+                f"ORDER BY {', '.join(places)} LIMIT {_KEYS_PER_PAGE}",
+                values,
+            ).fetchall()
+            for row in rows:
+                try:
+                    yield plain_key(self._view, row[width:])
+                except NotExact:
+                    if rejects is not None:
+                        self._reject(left, row[:width], rejects)
+            if len(rows) < _KEYS_PER_PAGE:
+                return
+            after = rows[-1][:width]
+
+    def _reject(self, left: str, place: Sequence[Any], rejects: RejectSink) -> None:
+        marks, values = bound(place)
+        rows = self._con.execute(
+            f"SELECT {columns_sql(self._view)} FROM {quoted(self._view.table.name)} WHERE {left} = {row_value(marks)}",
+            values,
+        ).fetchall()
+        canonical_rows(self._view, rows, rejects)
+
+    def _position(self, limit: Sequence[Any] | None, default: int) -> int:
+        if limit is None:
+            return default
+        plain = tuple(canonical_bound(f, v) for f, v in zip(self._view.key_fields, limit, strict=True))
+        return bisect_right(self.keys, self._rank(plain), key=self._rank)
+
+    def batches(self, over: KeyRange, rejects: RejectSink) -> Iterator[pa.RecordBatch]:
+        """The rows of a range, in canonical key order."""
+        start, end = self._position(over.after, 0), self._position(over.upto, len(self.keys))
+        for begin in range(start, end, _ROWS_PER_PAGE):
+            keys = self.keys[begin : min(begin + _ROWS_PER_PAGE, end)]
+            rank = {key: number for number, key in enumerate(keys)}
+            found = sorted(find_rows(self._con, self._view, self._shape, keys), key=lambda f: rank[f.key])
+            batch = canonical_rows(self._view, [one.row for one in found], rejects)
+            if batch.num_rows:
+                yield batch

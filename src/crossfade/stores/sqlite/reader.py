@@ -1,0 +1,107 @@
+"""Planning ranges of a table and reading them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from crossfade.stores.base import KeyRange, RejectSink, View
+from crossfade.stores.sqlite.columnar import Readers
+from crossfade.stores.sqlite.connection import Database, quoted
+from crossfade.stores.sqlite.decode import canonical_array
+from crossfade.stores.sqlite.keys import in_stored_order, plain_key, stored_bound
+from crossfade.stores.sqlite.listing import Listing
+from crossfade.stores.sqlite.lookup import columns_sql, physical_of
+from crossfade.stores.sqlite.page import canonical_rows
+from crossfade.stores.sqlite.scan import PageSql, TableScan
+from crossfade.stores.sqlite.temporal import NotExact
+
+_NULL_KEYS_PER_PAGE = 1_000
+
+
+class TableReader:
+    """Plans and scans; the reading processes it starts end with ``close``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._readers = Readers(database)
+        self._paces: dict[str, int] = {}
+
+    def close(self) -> None:
+        self._readers.close()
+
+    def plan(self, view: View, rows: int) -> list[KeyRange]:
+        """Ranges of about ``rows`` rows, found by short reads of the key's index."""
+        if not view.key:
+            return [KeyRange()]
+        with self._database.reading() as con:
+            shape = physical_of(con, view, self._database.where)
+            if in_stored_order(view, shape):
+                bounds = list(_boundaries(con, view, PageSql(view, shape), rows))
+            else:
+                keys = Listing(con, view, shape, None).keys
+                # the last boundary must leave rows behind it
+                bounds = [_canonical(view, keys[place]) for place in range(rows - 1, len(keys) - 1, rows)]
+        return [KeyRange(after, upto) for after, upto in zip([None, *bounds], [*bounds, None], strict=True)]
+
+    def scan(self, view: View, over: KeyRange, rejects: RejectSink) -> Iterator[pa.RecordBatch]:
+        """The rows of a range, canonical, in key order."""
+        with self._database.mapped():
+            with self._database.reading() as con:
+                shape = physical_of(con, view, self._database.where)
+                if over.after is None:
+                    _reject_null_keys(con, view, rejects)
+                if view.key and not in_stored_order(view, shape):
+                    listing = Listing(con, view, shape, rejects if over.after is None else None)
+                    yield from listing.batches(over, rejects)
+                    return
+            after = None if over.after is None else stored_bound(view, over.after)
+            upto = None if over.upto is None else stored_bound(view, over.upto)
+            scan = TableScan(self._database, self._readers, view, shape, rejects)
+            try:
+                yield from scan.batches(after, upto, known=self._paces.get(view.table.name))
+            finally:
+                if scan.columnar:
+                    self._paces[view.table.name] = scan.pace
+
+
+def _boundaries(con: sqlite3.Connection, view: View, sql: PageSql, rows: int) -> Iterator[tuple[Any, ...]]:
+    """Every ``rows``-th canonical key, except the last."""
+    after: Sequence[Any] | None = None
+    while True:
+        where, values = sql.where(after, None)
+        step = sql.select(sql.keys, where, 2) + f" OFFSET {rows - 1}"
+        found = con.execute(step, values).fetchall()
+        if len(found) < 2:
+            return
+        after = found[0]
+        try:
+            yield _canonical(view, plain_key(view, after))
+        except NotExact:
+            continue  # a key without a canonical form bounds nothing; its range only grows
+
+
+def _canonical(view: View, plain: Sequence[Any]) -> tuple[Any, ...]:
+    """A key as canonical Python values, as ``KeyRange`` wants them."""
+    return tuple(
+        canonical_array(f.type, [value])[0].as_py() for f, value in zip(view.key_fields, plain, strict=True)
+    )
+
+
+def _reject_null_keys(con: sqlite3.Connection, view: View, rejects: RejectSink) -> None:
+    tests = [f"{quoted(f.column.name)} IS NULL" for f in view.key_fields if f.column.nullable]
+    if not tests:
+        return
+    done = 0
+    while True:
+        rows = con.execute(
+            f"SELECT {columns_sql(view)} FROM {quoted(view.table.name)} WHERE {' OR '.join(tests)} "
+            f"LIMIT {_NULL_KEYS_PER_PAGE} OFFSET {done}"
+        ).fetchall()
+        canonical_rows(view, rows, rejects)
+        done += len(rows)
+        if len(rows) < _NULL_KEYS_PER_PAGE:
+            return
