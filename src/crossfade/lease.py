@@ -110,22 +110,32 @@ class Held:
         return self
 
     def _take(self, side: Side) -> None:
-        state = self._states.get(side)
-        if state is None:
+        if self._states.get(side) is None:
             return
-        current = state.lease
-        if (
-            current is not None
-            and current.token != self._over
-            and is_alive(current, time.time())
-            and not (current.verb in _YIELDS and self.lease.verb not in _YIELDS)
-        ):
-            raise refusal(current, self._move)
         try:
-            self._stores[side].take_lease(self._move, self.lease, over=current.token if current else None)
+            for last in (False,) * 20 + (True,):
+                state = self._stores[side].state(self._move)
+                current = state.lease if state is not None else None
+                if current is not None and not self._may_replace(current):
+                    raise refusal(current, self._move)
+                try:
+                    self._stores[side].take_lease(
+                        self._move, self.lease, over=current.token if current else None
+                    )
+                except LeaseHeld:
+                    # it changed hands between the look and the compare-and-set: look again
+                    if last:
+                        raise
+                else:
+                    return
         except StoreError:
             if side is self._required:
                 raise
+
+    def _may_replace(self, current: Lease) -> bool:
+        if current.token == self._over or not is_alive(current, time.time()):
+            return True
+        return current.verb in _YIELDS and self.lease.verb not in _YIELDS
 
     def _renew(self) -> None:
         while not self._ended.wait(DURATION / 5):
