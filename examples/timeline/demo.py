@@ -143,6 +143,7 @@ def _stage(folder: Path, postgres: EmbeddedPostgres) -> Stage:
         "TIMELINE_PORT": str(ports[2]),
         "TIMELINE_ADMIN_KEYS": os.environ.get("TIMELINE_ADMIN_KEYS", ""),
     }
+    os.environ.update(environment)
     shutil.copy(SPEC, folder / "crossfade.yaml")
     return Stage(folder, environment)
 

@@ -392,9 +392,9 @@ class Move:
 
     # -- switch ------------------------------------------------------------------
 
-    def cutover(self, *, observe: Observer = nobody) -> Switched:
-        """The new side takes the lead."""
-        return self._switch("cutover", Side.NEW, observe=observe)
+    def cutover(self, *, cut_off: bool = False, observe: Observer = nobody) -> Switched:
+        """The new side takes the lead.  ``cut_off`` fences although requests are in flight."""
+        return self._switch("cutover", Side.NEW, cut_off=cut_off, observe=observe)
 
     def rollback(
         self, *, accept_loss: bool = False, reason: str = "", observe: Observer = nobody
@@ -409,6 +409,7 @@ class Move:
         to: Side,
         *,
         accept_loss: bool = False,
+        cut_off: bool = False,
         reason: str = "",
         observe: Observer = nobody,
     ) -> Switched:
@@ -443,6 +444,7 @@ class Move:
                 self.reporter,
                 Watchdog(self._spec_path),
                 accept_loss=accept_loss,
+                cut_off=cut_off,
                 observe=observe,
             ).run()
 

@@ -10,7 +10,6 @@ from crossfade.errors import Refused, StoreUnreachable
 from crossfade.lease import is_alive, refusal
 from crossfade.stores.base import Role, Side, State, Store
 
-
 SWITCHES = frozenset({"cutover", "rollback"})
 """The verbs that change who leads."""
 

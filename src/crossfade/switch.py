@@ -90,6 +90,7 @@ class Switch:
         watchdog: Watchdog,
         *,
         accept_loss: bool = False,
+        cut_off: bool = False,
         observe: Observer = nobody,
     ) -> None:
         if standing.leader is None or standing.follower is None:
@@ -108,6 +109,7 @@ class Switch:
         self.reporter = reporter
         self.watchdog = watchdog
         self.accept_loss = accept_loss
+        self.cut_off = cut_off
         self.observe = observe
         self.epoch = standing.epoch
         self.attempt = 1 + max(
@@ -252,7 +254,8 @@ class Switch:
             self.router.hold()
 
     def _drain(self) -> None:
-        """A courtesy to requests in flight; only the fence proves that none writes any more."""
+        """A courtesy to requests in flight; only the fence proves that none writes any more.  A cutover that
+        would fail some of them is aborted; a rollback goes on, because the app may be sick."""
         if self.router is None:
             return
         deadline = self._held_since + self.spec.drain_budget
@@ -263,6 +266,13 @@ class Switch:
                 return
             zeros = zeros + 1 if count == 0 else 0
             if time.monotonic() >= deadline:
+                if not (self._is_rollback or self.cut_off):
+                    raise BudgetOver(
+                        f"{count} requests to the {self.from_side} app were still unanswered after "
+                        f"{self.spec.drain_budget:g} s; fencing would have failed those that write",
+                        where=self.spec.move,
+                        todo="try again when it is less busy, raise drain_budget, or accept that with --cut-off",
+                    )
                 self.result.in_flight = count
                 return
             time.sleep(0.002)

@@ -46,6 +46,7 @@ def greeting(port: int, text: str) -> dict[str, Any]:
 def serve(folder: Path, scene: Scene, user: str | None = None) -> tuple[subprocess.Popen[bytes], Host]:
     admin = Admin(f"127.0.0.1:{free_port()}")
     other = free_port()
+    scene.reloads = True
     config = {
         "admin": {"listen": admin.address, "config": {"persist": False}},
         "storage": {"module": "file_system", "root": str(folder / "storage")},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -83,6 +84,7 @@ def test_lost_record_is_made_again_from_the_living_process(scene: Scene) -> None
     first = pid(scene)
     (scene.directory / "router.json").unlink()
     other = scene.router()
+    scene.reloads = True
     other.start()
     assert pid(scene) == first
     assert other.state().alive
@@ -105,17 +107,23 @@ def test_restart_after_a_crash_goes_on_where_it_was(scene: Scene) -> None:
     assert scene.ask("POST", "/x", "x").body == b"new"
 
 
-def test_pid_of_another_process_is_not_mistaken_for_ours(scene: Scene) -> None:
+def test_number_used_again_by_a_process_as_young_is_not_mistaken_for_ours(scene: Scene) -> None:
     router = scene.router()
     router.start()
     router.stop()
     path = scene.directory / "router.json"
     record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {"pid": os.getpid()}))
-    assert not router.state().alive
-    router.stop()
-    router.start()
-    assert pid(scene) not in (os.getpid(), record["pid"])
+    with subprocess.Popen(["sleep", "60"]) as other:
+        try:
+            started = psutil.Process(other.pid).create_time()
+            path.write_text(json.dumps(record | {"pid": other.pid, "started": started}))
+            assert not router.state().alive
+            router.stop()
+            assert other.poll() is None, "it is not ours to end"
+            router.start()
+            assert pid(scene) != other.pid
+        finally:
+            other.kill()
 
 
 def test_stop_ends_the_process_and_keeps_the_files(scene: Scene) -> None:
@@ -141,6 +149,7 @@ def test_changed_settings_are_loaded_into_the_living_process(
     third = App("third")
     try:
         moved = scene.router(old=third.url)
+        scene.reloads = True
         with caplog.at_level(logging.WARNING):
             moved.start()
         assert "settings have changed" in caplog.text
@@ -159,6 +168,7 @@ def test_swapped_addresses_keep_their_sides(scene: Scene) -> None:
     scene.router().start()
     scene.router().release(Side.OLD)
     swapped = scene.router(old=scene.new.url, new=scene.old.url)
+    scene.reloads = True
     swapped.start()
     assert swapped.state().leader is Side.OLD
     assert scene.ask("POST", "/x", "x").body == b"new", "that is where the old side is now"
@@ -252,6 +262,7 @@ def test_app_learns_the_client_and_the_host(scene: Scene) -> None:
     assert headers["host"] == "shop.example"
     assert headers["x-forwarded-for"] == "127.0.0.1", "what an untrusted client claims is dropped"
     trusting = scene.router(trusted_proxies=["127.0.0.1/32"])
+    scene.reloads = True
     trusting.start()
     scene.ask("POST", "/x", "x", {"X-Forwarded-For": "6.6.6.6"})
     assert scene.old.received[1].headers["x-forwarded-for"] == "6.6.6.6, 127.0.0.1"
@@ -335,3 +346,25 @@ def test_stats_read_the_log_of_earlier_processes_too(scene: Scene) -> None:
     scene.ask("POST", "/x", "x")
     other = scene.router()
     eventually(lambda: other.stats(begin)[Side.OLD].requests == 2, "both are seen")
+
+
+def test_stats_are_exact_across_caddys_own_rotation_and_the_log_stays_small(scene: Scene) -> None:
+    router = scene.router()
+    router._settings = dataclasses.replace(router._settings, log_bytes=2**20, log_files=2)
+    router.start()
+    router.release(Side.OLD)
+    begin = time.time()
+    path = "/x" + "y" * 8000
+    for count in range(1, 451):
+        scene.ask("POST", path, "x")
+        if count % 90 == 0:
+            eventually(lambda n=count: router.stats(begin)[Side.OLD].requests >= n * 0.5, "it is counted")
+        if count == 200:  # more than one file, and none thrown away yet
+            assert len(list(scene.directory.glob("access*.log"))) == 2
+            eventually(lambda: router.stats(begin)[Side.OLD].requests == 200, "each is counted once")
+            eventually(lambda: scene.router().stats(begin)[Side.OLD].requests == 200, "by a new reader too")
+    files = eventually(
+        lambda: len(found := list(scene.directory.glob("access*.log"))) <= 3 and found,
+        "old files are thrown away",
+    )
+    assert sum(file.stat().st_size for file in files) < 4 * 2**20

@@ -149,12 +149,13 @@ def test_either_clause_breaks_the_window_and_both_are_named() -> None:
 def test_reset_forgets_breaches_and_earlier_requests() -> None:
     traffic = Traffic()
     traffic.add(0, 25, 500, failed=500)
-    traffic.add(25, 55, 600, failed=0)
+    traffic.add(25, 35, 200, failed=100)
     made = guard(traffic)
     assert looks(made, 10, 20) == [Decision.BREACH, Decision.BREACH]
     made.reset(25)
     verdict = made.look(35)
-    assert (verdict.decision, verdict.since, verdict.errors) == (Decision.OK, 25, 0)
+    assert (verdict.decision, verdict.since, verdict.errors) == (Decision.BREACH, 25, 100)
+    assert verdict.breaches == 1
 
 
 def test_the_first_look_begins_the_first_window() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing
+from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing, politely
 
 JSON = {
     "file": "the backup",
@@ -17,6 +17,7 @@ JSON = {
 def run(spec: SpecOption = DEFAULT_SPEC, as_json: JsonOption = False) -> None:
     """Back up the leading database, restore the backup to a scratch place, and compare it."""
     with failing(as_json):
+        politely()
         from dataclasses import asdict
 
         from crossfade.move import Move

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing
+from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing, politely
 
 if TYPE_CHECKING:
     from crossfade.stores.base import Finding
@@ -23,6 +23,7 @@ def run(spec: SpecOption = DEFAULT_SPEC, as_json: JsonOption = False) -> None:
     """Look at both sides before anything is changed: types and values, the mapping both ways, triggers,
     other writers, disk, clock, versions.  Exit 1 when something would stop the move."""
     with failing(as_json):
+        politely()
         from crossfade.move import Move
 
         with Move.open(spec, reporter=Console(quiet=as_json)) as move:

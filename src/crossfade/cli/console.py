@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -63,6 +65,12 @@ def failing(as_json: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("crossfade: interrupted; `crossfade status` shows where the move stands", err=True)
         raise typer.Exit(3) from None
+
+
+def politely() -> None:
+    """Leave the processor to the application on the same machine, which comes first."""
+    with contextlib.suppress(OSError):
+        os.nice(10)
 
 
 class Console:

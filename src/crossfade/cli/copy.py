@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing
+from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing, politely
 
 if TYPE_CHECKING:
     from crossfade.sync.copy import Copied
@@ -38,6 +38,7 @@ def run(
     """Copy every row.  With a spec, capture is installed first, so the application may go on writing; with
     SOURCE TARGET the source is only read and should be quiet.  A killed copy goes on where it was."""
     with failing(as_json):
+        politely()
         console = Console(quiet=as_json)
         if source is not None:
             result = _plain(source, target, rejects, workers, console)

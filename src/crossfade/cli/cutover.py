@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing
 
@@ -22,13 +24,23 @@ JSON = {
 }
 
 
-def run(spec: SpecOption = DEFAULT_SPEC, as_json: JsonOption = False) -> None:
+def run(
+    cut_off: Annotated[
+        bool,
+        typer.Option(
+            "--cut-off",
+            help="Fence after drain_budget although requests are in flight; those that write then fail.",
+        ),
+    ] = False,
+    spec: SpecOption = DEFAULT_SPEC,
+    as_json: JsonOption = False,
+) -> None:
     """Give the lead to the new side: hold, drain, fence, last pass, commit, release."""
     with failing(as_json):
         from crossfade.move import Move
 
         with Move.open(spec, reporter=Console(quiet=as_json)) as move:
-            done = move.cutover()
+            done = move.cutover(cut_off=cut_off)
         emit(result_of(done), as_json, lambda: text_of(done))
 
 

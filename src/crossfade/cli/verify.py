@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing
+from crossfade.cli.console import DEFAULT_SPEC, Console, JsonOption, SpecOption, emit, failing, politely
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,7 @@ def run(
 ) -> None:
     """Compare every cell, also while the application writes.  Exit 1 lists what differs."""
     with failing(as_json):
+        politely()
         import time
 
         console = Console(quiet=as_json)

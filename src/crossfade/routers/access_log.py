@@ -113,7 +113,7 @@ class AccessLog:
                     todo="make it readable for the user that Crossfade runs as",
                 ) from error
             head = handle.readline()
-            line = _parsed(head) if head.endswith(b"\n") else None
+            line = _parsed(head)
             if line is not None:
                 about = os.fstat(handle.fileno())
                 found[(about.st_dev, about.st_ino)] = _File(handle, head, line[0])

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -35,6 +36,10 @@ HOLD_MARGIN = 1.0
 
 DETECTION = 2.0
 """Seconds in which a lag beyond its limit is noticed and the shift taken back."""
+
+
+ANSWERING_SECONDS = 3.0
+"""How long a living process may take to answer at its admin endpoint."""
 
 
 class CaddyRouter:
@@ -132,41 +137,47 @@ class CaddyRouter:
         with self._alone():
             record = self._record() or self._rediscovered()
             if self._owned:
-                process = _process(record)
+                process = self._process(record)
                 if process is not None:
                     process.end(caddy_config.GRACE_SECONDS + 2)
             else:
                 caddy_guest.remove(self._admin(record), self._name)
 
     def _start_ours(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        process = _process(record)
-        alive = process is not None and process.alive()
-        address = self._admin_wanted or (str(record.get("admin", "")) if alive else "")
+        process = self._living(record)
+        address = self._admin_wanted or (str(record["admin"]) if process else "")
         admin = Admin(address or local_endpoint(self._directory, ADMIN_SOCKET))
         config = caddy_config.whole(self._settings, admin.address)
         text = json.dumps(config, indent=1)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        listen = self._settings.listen
-        if not alive or record.get("listen", listen.address) != listen.address:
+        listen, file = self._settings.listen, self._settings.file
+        if process is None or record.get("listen", listen.address) != listen.address:
             caddy_address.take(listen)
-        if process is not None and alive:
-            if record.get("config") != digest:
-                _log.warning("the router's settings have changed: loading them into process %s", process.pid)
-                # The process answers where it was told to last time.
-                Admin(str(record["admin"]), timeout=60).request("POST", "/load", config)
-            elif not admin.answers():
+        if process is None:
+            self._write("caddy.json", text)
+            process = caddy_process.start(file("caddy.json"), admin, file("caddy.out"), file("caddy.log"))
+        elif record.get("config") != _digest(text):
+            _log.warning("the router's settings have changed: loading them into process %s", process.pid)
+            # The process answers where it was told to last time.
+            Admin(str(record["admin"]), timeout=60).request("POST", "/load", config)
+            self._write("caddy.json", text)
+        about = {"pid": process.pid, "started": process.started}
+        return {"admin": admin.address, **about, "config": _digest(text), "listen": listen.address}
+
+    def _living(self, record: Mapping[str, Any]) -> Process | None:
+        """Our process, if it lives and answers.  One that was just killed is alive a little longer."""
+        process = self._process(record)
+        until = time.monotonic() + ANSWERING_SECONDS
+        while process is not None and process.alive():
+            if self._admin(record).answers():
+                return process
+            if time.monotonic() > until:
                 raise RouterError(
                     "Caddy runs, but its admin endpoint does not answer",
-                    where=f"process {process.pid}, {admin.address}",
+                    where=f"process {process.pid}, {record.get('admin')}",
                     todo="end that process and start the router again",
                 )
-            self._write("caddy.json", text)
-        else:
-            self._write("caddy.json", text)
-            file = self._settings.file
-            process = caddy_process.start(file("caddy.json"), admin, file("caddy.out"), file("caddy.log"))
-        about = {"pid": process.pid, "started": process.started}
-        return {"admin": admin.address, **about, "config": digest, "listen": listen.address}
+            time.sleep(0.01)
+        return None
 
     def _settle_files(self, record: Mapping[str, Any]) -> None:
         """Make every file exist, and say the same with today's addresses as with those of last time."""
@@ -291,6 +302,11 @@ class CaddyRouter:
             return {}
         return record if isinstance(record, dict) else {}
 
+    def _process(self, record: Mapping[str, Any]) -> Process | None:
+        if "pid" not in record or "started" not in record:
+            return None
+        return Process(int(record["pid"]), float(record["started"]), self._settings.file("caddy.json"))
+
     def _rediscovered(self) -> dict[str, Any]:
         """The same, of a Caddy of ours that lives although the record is lost."""
         config = self._settings.file("caddy.json")
@@ -298,10 +314,12 @@ class CaddyRouter:
         if process is None:
             return {}
         try:
-            admin = json.loads(config.read_text("utf-8"))["admin"]["listen"]
+            text = config.read_text("utf-8")
+            admin = json.loads(text)["admin"]["listen"]
         except (OSError, ValueError, KeyError, TypeError):
-            admin = local_endpoint(self._directory, ADMIN_SOCKET)
-        return {"admin": admin, "pid": process.pid, "started": process.started}
+            text, admin = "", local_endpoint(self._directory, ADMIN_SOCKET)
+        about = {"pid": process.pid, "started": process.started}
+        return {"admin": admin, **about, "config": _digest(text)}
 
     def _admin(self, record: Mapping[str, Any]) -> Admin:
         address = record.get("admin") or self._admin_wanted
@@ -317,7 +335,7 @@ class CaddyRouter:
         record = self._record()
         if not self._owned:
             return bool(record) and caddy_guest.installed(self._admin(record), self._name)
-        process = _process(record)
+        process = self._process(record)
         return process is not None and process.alive() and self._admin(record).answers()
 
     @contextmanager
@@ -330,6 +348,10 @@ class CaddyRouter:
             yield
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
     try:
@@ -340,9 +362,3 @@ def _told(path: Path) -> Iterator[None]:
             where=str(path),
             todo="make the router's directory readable and writable for Crossfade, with space on its disk",
         ) from error
-
-
-def _process(record: Mapping[str, Any]) -> Process | None:
-    if "pid" not in record or "started" not in record:
-        return None
-    return Process(int(record["pid"]), float(record["started"]))

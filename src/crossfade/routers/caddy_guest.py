@@ -87,10 +87,8 @@ def _with_ours(config: Json, settings: Settings, name: str, inner: str, admin: A
             {
                 "handler": "reverse_proxy",
                 "upstreams": [{"dial": inner}],
-                # As on the lead route: nothing is sent twice, and a client that has gone is noticed.
-                "load_balancing": {"retry_match": [{"not": [{"path": ["*"]}]}]},
+                # A connection of its own for each request: none that our server closes under a write.
                 "transport": {"protocol": "http", "keep_alive": {"enabled": False}},
-                "request_buffers": settings.buffer,
             }
         ],
         "terminal": True,

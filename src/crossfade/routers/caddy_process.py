@@ -22,12 +22,22 @@ STARTING_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process by number and start time, so that a number used again by another is not mistaken for it."""
+    """A Caddy by its number, its start time and the configuration file it was started with, so that a
+    number used again by another process is not mistaken for it."""
 
     pid: int
     started: float
+    config: Path
 
     def alive(self) -> bool:
+        """Whether that number is still that Caddy."""
+        try:
+            return self.exists() and psutil.Process(self.pid).cmdline()[-3:] == _arguments(self.config)
+        except psutil.NoSuchProcess:
+            return False
+
+    def exists(self) -> bool:
+        """Whether a process of that number and about that age is there, be it already Caddy or not yet."""
         try:
             found = psutil.Process(self.pid)
             # The start time is reckoned from the boot time, which a clock adjustment moves a little.
@@ -73,8 +83,8 @@ def binary() -> str:
 def find(config: Path) -> Process | None:
     """The Caddy that was started with this configuration file, when nobody wrote down which it is."""
     for process in psutil.process_iter(["cmdline", "create_time"]):
-        if (process.info["cmdline"] or [])[-3:] == ["run", "--config", str(config)]:
-            found = Process(process.pid, process.info["create_time"])
+        if (process.info["cmdline"] or [])[-3:] == _arguments(config):
+            found = Process(process.pid, process.info["create_time"], config)
             if found.alive():
                 return found
     return None
@@ -91,7 +101,7 @@ def start(config: Path, admin: Admin, output: Path, log: Path) -> Process:
     detached = '"$@" </dev/null >"$0" 2>&1 & echo $!'
     try:
         shell = subprocess.run(
-            ["/bin/sh", "-c", detached, str(output), binary(), "run", "--config", str(config)],
+            ["/bin/sh", "-c", detached, str(output), binary(), *_arguments(config)],
             cwd=directory,
             env=environment,
             stdout=subprocess.PIPE,
@@ -99,12 +109,12 @@ def start(config: Path, admin: Admin, output: Path, log: Path) -> Process:
             check=True,
         )
         process = psutil.Process(int(shell.stdout))
-        found = Process(process.pid, process.create_time())
+        found = Process(process.pid, process.create_time(), config)
     except (OSError, subprocess.CalledProcessError, ValueError, psutil.NoSuchProcess) as error:
         raise _not_started(output, log, str(error)) from error
     until = time.monotonic() + STARTING_SECONDS
     while not admin.answers():
-        if not found.alive():
+        if not found.exists():
             raise _not_started(output, log, "it ended at once")
         if time.monotonic() > until:
             found.end(0)
@@ -113,6 +123,10 @@ def start(config: Path, admin: Admin, output: Path, log: Path) -> Process:
             )
         time.sleep(0.01)
     return found
+
+
+def _arguments(config: Path) -> list[str]:
+    return ["run", "--config", str(config)]
 
 
 def _not_started(output: Path, log: Path, why: str) -> RouterError:

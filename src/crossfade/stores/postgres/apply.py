@@ -15,7 +15,7 @@ from crossfade.stores.base import Applied, Change, Field, Token, View
 from crossfade.stores.postgres import state
 from crossfade.stores.postgres.connection import Database, Session
 from crossfade.stores.postgres.encode import csv_block, texts
-from crossfade.stores.postgres.names import OURS, base_type, ident, idents, same_key, table_in
+from crossfade.stores.postgres.names import OURS, base_type, element_type, ident, idents, same_key, table_in
 from crossfade.stores.postgres.reader import read_back
 from crossfade.stores.postgres.references import Reference, check_reach, parents_first, references
 from crossfade.stores.postgres.uniques import parking, unique_indexes
@@ -89,15 +89,20 @@ class PostgresApplying:
                 f"CREATE TEMPORARY TABLE {name.removeprefix('pg_temp.')} ON COMMIT DELETE ROWS AS SELECT "
                 f"{idents(columns)} FROM {table_in(self._db.schema, view.table.name)} WITH NO DATA".encode()
             )
+            # Without statistics a new table counts as ten pages, which would make every pass, however
+            # small, read whole tables instead of their indexes.
+            self._connection.execute(f"ANALYZE {name}".encode())
             self._session.staged[name] = made
         else:
             self._connection.execute(f"DELETE FROM {name}".encode())
         if not rows.num_rows:
             return
         if rows.num_rows < _COPY_FROM:
-            arrays = ", ".join(f"%s::text[]::{base_type(f)}[]" for f in fields)
+            arrays = ", ".join(f"%s::text[]::{element_type(f)}[]" for f in fields)
+            chosen = ", ".join(f"u.c{i}::{base_type(f)}" for i, f in enumerate(fields))
+            known = ", ".join(f"c{i}" for i in range(len(fields)))
             values = [texts(rows.column(f.name), f.type).to_pylist() for f in fields]
-            query = f"INSERT INTO {name} SELECT * FROM unnest({arrays})"
+            query = f"INSERT INTO {name} SELECT {chosen} FROM unnest({arrays}) AS u({known})"
             self._connection.execute(query.encode(), values)
             return
         types = [f.type for f in fields]

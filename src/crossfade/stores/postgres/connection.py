@@ -116,6 +116,8 @@ class Database:
                 connection.close()
                 raise
             self._version = connection.info.server_version
+            connection.prepare_threshold = 2  # passes repeat the same statements
+            connection.prepared_max = 2_000
             return connection
 
     @contextmanager

@@ -129,8 +129,8 @@ def _literal(value: str | bytes, kind: Kind) -> str | None:
 
 
 _PORTABLE = re.compile(
-    r"""\s*(?: '(?:[^']|'')*' | "(?:[^"]|"")*" | \d+(?:\.\d+)? | \|\| | [-+*(),<>=] | <= | >= | <> | !=
-        | (?:AND|OR|NOT|IS|NULL|IN|COALESCE|ABS)\b | [A-Za-z_][A-Za-z_0-9]*(?!\s*\() )""",
+    r"""\s*(?: '(?:[^']|'')*' | "(?:[^"]|"")*" | \d+(?:\.\d+)? | \|\| | -(?![->]) | [+*(),<>=] | <= | >= | <> | !=
+        | (?:AND|OR|NOT|IS|NULL|IN|COALESCE|ABS)\b | (?!(?:LIKE|GLOB|REGEXP|MATCH|COLLATE|CASE|ISNULL|NOTNULL|CURRENT_\w+)\b)[A-Za-z_][A-Za-z_0-9]*(?!\w*\s*\() )""",
     re.VERBOSE | re.IGNORECASE,
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from crossfade.stores.postgres.values import (
     INT32_MIN,
     INT64_MAX,
     INT64_MIN,
+    output,
 )
 from crossfade.types import INTEGER_BOUNDS, Kind, LogicalType, canonical_jsonb
 
@@ -258,7 +258,7 @@ def _uuid(_own: LogicalType, column: pa.Array) -> Iterable[Fault]:
 
 
 def _json(_own: LogicalType, column: pa.Array) -> Iterable[Fault]:
-    yield from _parsed(column, json.loads, "not JSON")
+    yield from _parsed(column, canonical_jsonb, "not JSON")
 
 
 def _jsonb(_own: LogicalType, column: pa.Array) -> Iterable[Fault]:
@@ -320,7 +320,7 @@ def _opaque(db: Database, field: Field, column: pa.Array) -> Iterable[Fault]:
         for start in range(0, len(distinct), 10_000):
             rows = connection.execute(
                 f"SELECT v FROM unnest(%s::text[]) v WHERE CASE WHEN pg_input_is_valid(v, %s) "
-                f'THEN (v::{declared})::text COLLATE "C" IS DISTINCT FROM v ELSE true END'.encode(),
+                f'THEN {output(declared, f"(v::{declared})")} COLLATE "C" IS DISTINCT FROM v ELSE true END'.encode(),
                 [distinct[start : start + 10_000], declared],
             )
             wrong += [row[0] for row in rows]

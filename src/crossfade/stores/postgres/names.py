@@ -60,6 +60,13 @@ def base_type(field: Field) -> str:
     return (head + rest.partition(")")[2]).strip()
 
 
+def element_type(field: Field) -> str:
+    """The type by which a column travels in an SQL array; an array cannot be an element of one, so types
+    that may be arrays travel as text."""
+    opaque = field.column.type is not None and field.column.type.kind is Kind.OPAQUE
+    return "text" if opaque else base_type(field)
+
+
 def literal(value: Any, field: Field) -> str:
     """A canonical Python value as a constant of the column's type."""
     return f"{text(plain(value))}::{base_type(field)}"

@@ -207,7 +207,9 @@ GROUP BY a.pid, a.state, a.xact_start
 UNION ALL
 SELECT format('prepared transaction %%s since %%s', x.gid, x.prepared::timestamp(0)) FROM pg_prepared_xacts x
 WHERE x.database = current_database() AND EXISTS (
-  SELECT FROM pg_locks l WHERE l.virtualtransaction = '-1/' || x.transaction AND l.relation = ANY(%(ids)s::oid[]))
+  SELECT FROM pg_locks t JOIN pg_locks l ON l.pid IS NULL AND l.virtualtransaction = t.virtualtransaction
+  WHERE t.pid IS NULL AND t.locktype = 'transactionid' AND t.transactionid = x.transaction
+    AND l.relation = ANY(%(ids)s::oid[]))
 """
 
 

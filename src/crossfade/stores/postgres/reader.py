@@ -15,6 +15,7 @@ from crossfade.stores.postgres.encode import texts
 from crossfade.stores.postgres.names import (
     array_literal,
     base_type,
+    element_type,
     ident,
     idents,
     key_expression,
@@ -145,8 +146,9 @@ def by_keys(db: Database, view: View, keys: pa.Table) -> str:
     arrays, conditions, names = [], [], []
     for i, field in enumerate(view.key_fields):
         column = texts(keys.column(field.name), field.type)
-        arrays.append(f"{array_literal(column)}::{base_type(field)}[]")
-        conditions.append(same_key(field, f"t.{ident(field.column.name)}", f"k.k{i}"))
+        arrays.append(f"{array_literal(column)}::{element_type(field)}[]")
+        wanted = f"k.k{i}" if element_type(field) != "text" else f"k.k{i}::{base_type(field)}"
+        conditions.append(same_key(field, f"t.{ident(field.column.name)}", wanted))
         names.append(f"k{i}")
     return (
         f"FROM {table_in(db.schema, view.table.name)} t JOIN unnest({', '.join(arrays)}) "

@@ -65,9 +65,12 @@ def select(field: Field, alias: str = "", *, name: str = "") -> str:
         return f"{name}::{wanted}"  # our sessions are in UTC
     if kind in _RAW:
         return name if own is kind else f"{name}::{_sql(kind)}"
-    if kind is Kind.OPAQUE and native.startswith("character"):
-        return f"textin(bpcharout({name}))"
-    return f"{name}::text"
+    return output(native, name)
+
+
+def output(native: str, expression: str) -> str:
+    """The type's own text form.  A cast to text differs for ``inet``: it adds the mask of a host."""
+    return f"textin(inet_out({expression}))" if native == "inet" else f"{expression}::text"
 
 
 def _sql(kind: Kind) -> str:
@@ -177,6 +180,8 @@ def copy_select(field: Field, alias: str = "") -> str:
         )
     if kind is Kind.TIME:
         return f"(extract(epoch FROM {inner}) * 1000000)::int8"
+    if kind is Kind.FLOAT:
+        return f"{inner}::float8"  # the shortest text of a float4 is another number in 64 bits
     return inner
 
 

@@ -74,6 +74,8 @@ class SQLiteApplying:
         view = change.view
         shape = physical_of(self._con, view, self._database.where)
         there = list(find_rows(self._con, view, shape, plain_keys(view, change.deletes)))
+        if not there:
+            return 0
         for child, key in outside:
             if key.parent.lower() == view.table.name.lower():
                 self._refuse_referenced(view, shape, there, child, key)

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from crossfade.stores.base import Finding, KeyRange, Rejected, RejectSink, View
+from crossfade.stores.base import Field, Finding, KeyRange, Rejected, RejectSink, View
 from crossfade.stores.sqlite import temporal
-from crossfade.stores.sqlite.connection import Database, quoted, row_value, text
-from crossfade.stores.sqlite.decode import TEMPORAL
+from crossfade.stores.sqlite.connection import Database, Text, quoted, row_value, text
+from crossfade.stores.sqlite.decode import TEMPORAL, decode_value
+from crossfade.stores.sqlite.encode import shortened
 from crossfade.stores.sqlite.keys import bound
 from crossfade.stores.sqlite.lookup import physical_of
+from crossfade.stores.sqlite.page import shown_todo
 from crossfade.stores.sqlite.reader import TableReader
+from crossfade.stores.sqlite.temporal import NotExact
 from crossfade.types import Kind
 
+_VALUES = re.compile(r"'(?:[^']|\\')*'|-?[0-9][0-9.e+-]*")
+"""The values in a reason: what is left tells one reason from another."""
 _ROWS_PER_PAGE = 20_000
 
 
 def census(database: Database, reader: TableReader, view: View, rejects: RejectSink) -> list[Finding]:
     """One finding per column with what it holds; each unrepresentable value goes to ``rejects``, one per
     column and reason."""
-    seen: dict[tuple[str, str], int] = {}
+    bad_in: Counter[str] = Counter()
+    told: set[tuple[str, str]] = set()
 
-    def first_of_each(bad: Rejected) -> None:
-        reason = (bad.column, bad.reason.split(":")[0])
-        seen[reason] = seen.get(reason, 0) + 1
-        if seen[reason] == 1:
-            rejects(bad)
+    def each_column(bad: Rejected) -> None:
+        # a scan names the first bad column of a row; here every one of them counts
+        for field in view.fields:
+            if field.column.name == bad.column:
+                found: NotExact | None = NotExact(bad.reason, bad.todo)
+            else:
+                found = _why_not(field, bad.row[field.column.name])
+            if found is None:
+                continue
+            bad_in[field.column.name] += 1
+            reason = (field.column.name, _VALUES.sub("…", found.reason))
+            if reason not in told:
+                told.add(reason)
+                value = shortened(bad.row[field.column.name])
+                todo = shown_todo(field, found.todo)
+                rejects(replace(bad, column=field.column.name, value=value, reason=found.reason, todo=todo))
 
     classes = storage_classes(database, view)
-    for _ in reader.scan(view, KeyRange(), first_of_each):
+    for _ in reader.scan(view, KeyRange(), each_column):
         pass
-    bad_in: Counter[str] = Counter()
-    for (column, _), count in seen.items():
-        bad_in[column] += count
     found = []
     for field in view.fields:
         name = field.column.name
@@ -47,6 +63,15 @@ def census(database: Database, reader: TableReader, view: View, rejects: RejectS
             Finding(level, "sqlite.census", said + trouble, where=f"tables/{view.table.name}/columns/{name}")
         )
     return found
+
+
+def _why_not(field: Field, value: Any) -> NotExact | None:
+    """Why a value (as a reject shows it) has no canonical form; None when it has one."""
+    try:
+        decode_value(field, Text(value.encode()) if isinstance(value, str) else value)
+    except NotExact as error:
+        return error
+    return None
 
 
 def storage_classes(database: Database, view: View) -> dict[str, Counter[str]]:

@@ -56,7 +56,7 @@ class ColumnarReader:
             )
         except OSError as error:
             raise ReaderGone(str(error)) from error
-        self._send({"uri": database.uri, "busy_ms": int(database.busy_timeout * 1000)})
+        self._send({"uri": database.uri, "busy": database.busy_timeout})
         self.waiting = False
 
     def settle(self) -> None:

@@ -26,16 +26,17 @@ ROWS_OPTION = "adbc.sqlite.query.batch_rows"
 def main() -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     connection: Any = None
+    patience = 0.0
     try:
         while (request := read_frame(requests)) is not None:
             if "uri" in request:
                 connection = adbc.connect(request["uri"], autocommit=True)
-                run(connection, f"PRAGMA busy_timeout={int(request['busy_ms'])}", (), 1)
+                patience = request["busy"]
                 run(connection, "PRAGMA query_only=ON", (), 1)
                 write_frame(answers, {"ready": True})
                 continue
             try:
-                header, payload = page(connection, request)
+                header, payload = page(connection, request, patience)
             except Exception as error:  # every error of the driver is an answer, not the end
                 header, payload = {"error": f"{type(error).__name__}: {error}"}, None
             write_frame(answers, header, payload)
@@ -44,19 +45,33 @@ def main() -> None:
             connection.close()
 
 
-def page(connection: Any, request: dict[str, Any]) -> tuple[dict[str, Any], pa.Buffer | None]:
+def page(
+    connection: Any, request: dict[str, Any], patience: float
+) -> tuple[dict[str, Any], pa.Buffer | None]:
     """One page, read whole so that no lock outlives this call."""
     values = tuple(plain(value) for value in request["values"])
     began = time.monotonic()
-    if request["guard"] and run(connection, request["guard"], values, 1).num_rows:
+    if request["guard"] and unlocked(connection, request["guard"], values, 1, patience).num_rows:
         return {"big": True}, None
-    table = run(connection, request["sql"], values, request["rows"])
+    table = unlocked(connection, request["sql"], values, request["rows"], patience)
     took = time.monotonic() - began
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     payload = sink.getvalue()
     return {"bytes": payload.size, "seconds": took}, payload
+
+
+def unlocked(connection: Any, sql: str, values: tuple[Any, ...], rows: int, patience: float) -> pa.Table:
+    """The rows, trying every half millisecond while a writer has the file (no busy timeout is set)."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return run(connection, sql, values, rows)
+        except Exception as error:  # of the driver, or of the Arrow stream that it feeds
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.0005)
 
 
 def run(connection: Any, sql: str, values: tuple[Any, ...], rows: int) -> pa.Table:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote as url_quote
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ COMMIT_WAIT = 1.0
 """Seconds that a COMMIT may wait for readers.  While it waits it keeps new readers out, so a
 transaction that cannot commit sooner is rolled back rather than held."""
 
+Result = TypeVar("Result")
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -157,10 +159,10 @@ class Database:
         return con
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self, *, timeout: float | None = None) -> Iterator[sqlite3.Connection]:
         """A connection for short reads, each statement its own transaction."""
         with self.mapped():
-            con = self.open()
+            con = self.open(timeout=timeout)
             try:
                 con.execute("PRAGMA query_only=ON")
                 yield con
@@ -170,10 +172,11 @@ class Database:
     @contextmanager
     def read_transaction(self) -> Iterator[sqlite3.Connection]:
         """One consistent read.  In rollback-journal mode it keeps writers from committing: be short."""
-        with self.reading() as con:
+        with self.reading(timeout=0) as con:
             con.execute("BEGIN")
             # BEGIN alone takes no snapshot; the first read does
-            con.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            first = "SELECT count(*) FROM sqlite_master"
+            patiently(lambda: con.execute(first).fetchone(), self.busy_timeout)
             yield con
 
     @contextmanager
@@ -212,24 +215,27 @@ class Database:
                 return found
 
 
-def begin_immediate(con: sqlite3.Connection, wait: float) -> None:
-    """BEGIN IMMEDIATE, asking for the lock every half millisecond for at most ``wait`` seconds.
+def patiently(action: Callable[[], Result], seconds: float) -> Result:
+    """Repeat what finds the database locked, every half millisecond for at most ``seconds``.
 
     The library's own busy handler sleeps up to 100 ms between two looks, and starves beside a writer that
     takes the lock again within microseconds.
     """
-    deadline = time.monotonic() + wait
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.0005)
+
+
+def begin_immediate(con: sqlite3.Connection, wait: float) -> None:
+    """BEGIN IMMEDIATE, waiting at most ``wait`` seconds for the lock."""
     con.execute("PRAGMA busy_timeout=0")
     try:
-        while True:
-            try:
-                con.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                if not is_busy(error) or time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.0005)
-            else:
-                return
+        patiently(lambda: con.execute("BEGIN IMMEDIATE"), wait)
     finally:
         con.execute(f"PRAGMA busy_timeout={max(0, int(wait * 1000))}")
 

@@ -33,7 +33,7 @@ CANONICAL_DECIMAL = r"^(0|-?[1-9][0-9]*|-?(0|[1-9][0-9]*)\.[0-9]*[1-9])$"
 _ARROW: dict[type, pa.DataType] = {
     int: pa.int64(),
     float: pa.float64(),
-    Text: pa.string(),
+    Text: pa.binary(),
     bytes: pa.binary(),
 }
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -260,7 +260,7 @@ def decode_values(field: Field, values: Sequence[Any]) -> tuple[pa.Array, list[B
     if not classes:
         return pa.nulls(len(values), field.type.arrow), []
     if len(classes) == 1:
-        array = as_valid(pa.array(values, _ARROW[classes.pop()]))
+        array = _uniform(values, classes.pop())
         proven = None if array is None else decode_array(field, array)
         if proven is not None:
             return proven, []
@@ -273,6 +273,14 @@ def decode_values(field: Field, values: Sequence[Any]) -> tuple[pa.Array, list[B
             bad.append(Bad(index, error.reason, error.todo))
             decoded.append(None)
     return canonical_array(field.type, decoded), bad
+
+
+def _uniform(values: Sequence[Any], stored: type) -> pa.Array | None:
+    try:
+        array = pa.array(values, _ARROW[stored])
+        return array.cast(pa.string()) if stored is Text else array
+    except pa.ArrowInvalid:
+        return None  # text that is not UTF-8
 
 
 def as_valid(array: pa.Array) -> pa.Array | None:

@@ -22,6 +22,10 @@ FAITHFUL = (Kind.INTEGER, Kind.FLOAT, Kind.TEXT, Kind.OPAQUE, Kind.BYTES)
 """Kinds whose canonical value is the stored value, so that there is one way to store it."""
 
 
+UNUSUAL = "the key is stored in a form that cannot be looked up"
+UNUSUAL_TODO = "write the key the way the table's other keys are written"
+
+
 def in_stored_order(view: View, physical: Physical) -> bool:
     """Whether SQLite's order of the key's index is the canonical order, so that a scan can follow it."""
     return all(
@@ -144,10 +148,14 @@ def unusual(field: Field, stored: Any, value: Any) -> bool:
 
 
 def plain_key(view: View, stored: Sequence[Any]) -> tuple[Any, ...]:
-    """The canonical key (times as numbers) of stored key values.  Raises ``NotExact``."""
+    """The canonical key (times as numbers) of stored key values.  Raises ``NotExact`` when a row with this
+    key could not be found again by it."""
     found = []
     for field, value in zip(view.key_fields, stored, strict=True):
         if value is None:
             raise NotExact("the key is NULL", "give the row a key")
-        found.append(decode_value(field, value))
+        plain = decode_value(field, value)
+        if unusual(field, value, plain):
+            raise NotExact(UNUSUAL, UNUSUAL_TODO)
+        found.append(plain)
     return tuple(found)

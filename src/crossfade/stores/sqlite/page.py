@@ -13,7 +13,7 @@ from crossfade.stores.base import Field, Rejected, RejectSink, View
 from crossfade.stores.sqlite.connection import Text
 from crossfade.stores.sqlite.decode_arrow import Bad, decode_values
 from crossfade.stores.sqlite.encode import plain_values, shortened
-from crossfade.stores.sqlite.keys import FAITHFUL, unusual
+from crossfade.stores.sqlite.keys import FAITHFUL, UNUSUAL, UNUSUAL_TODO, unusual
 
 StoredRow = Sequence[Any]
 """Values as SQLite stores them (None, int, float, ``Text``, bytes), in the order of ``View.fields``."""
@@ -58,8 +58,7 @@ def _unusable_keys(field: Field, values: Sequence[Any], array: pa.Array) -> list
         return found
     for index, (stored, value) in enumerate(zip(values, plain_values(field, array), strict=True)):
         if value is not None and unusual(field, stored, value):
-            todo = "write the key the way the table's other keys are written"
-            found.append(Bad(index, "the key is stored in a form that cannot be looked up", todo))
+            found.append(Bad(index, UNUSUAL, UNUSUAL_TODO))
     return found
 
 

@@ -25,7 +25,7 @@ from crossfade.stores.sqlite.columnar import (
     decode_column,
     needs_classes,
 )
-from crossfade.stores.sqlite.connection import Database, Text, quoted, row_value
+from crossfade.stores.sqlite.connection import Database, Text, patiently, quoted, row_value
 from crossfade.stores.sqlite.encode import field_affinity
 from crossfade.stores.sqlite.keys import bound
 from crossfade.stores.sqlite.page import StoredRow, canonical_rows
@@ -130,7 +130,7 @@ class TableScan:
         if not self._sql.keys:
             yield from self._whole()
             return
-        with self._database.reading() as con:
+        with self._database.reading(timeout=0) as con:
             # small ranges end before a reading process would have started
             self._pace = Pace(known or FIRST_ROWS)
             for _ in range(0 if known else _FIRST_PAGES):
@@ -155,7 +155,8 @@ class TableScan:
         where, values = self._sql.where(after, upto)
         columns = [quoted(f.column.name) for f in self._view.fields]
         wanted = self._pace.rows
-        cursor = con.execute(self._sql.select((*self._sql.keys, *columns), where, wanted), values)
+        sql = self._sql.select((*self._sql.keys, *columns), where, wanted)
+        cursor = patiently(lambda: con.execute(sql, values), self._database.busy_timeout)
         began = time.monotonic()
         rows: list[StoredRow] = []
         size = 0

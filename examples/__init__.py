@@ -1,0 +1,1 @@
+"""Reference applications that Crossfade moves."""

@@ -1,0 +1,1 @@
+"""The game's new home: FastAPI on PostgreSQL, SQLAlchemy 2 and Alembic."""

@@ -1,0 +1,1 @@
+"""The game as it has run for years: Flask on SQLite, plain SQL."""
