@@ -38,7 +38,7 @@ from crossfade.sync.copy import Copied, copy
 from crossfade.sync.mapping import Pair, TableMapping
 from crossfade.sync.passes import Passes, Settled
 from crossfade.sync.rejects import Policy
-from crossfade.sync.reverse import reverse_findings
+from crossfade.sync.representable import holdable_findings, reverse_findings
 from crossfade.sync.verify import Verification, verify
 from crossfade.watchdog import Watchdog
 
@@ -139,6 +139,9 @@ class Move:
         source = standing.leader or Side.OLD
         for pair in mapping.pairs:
             findings.extend(self.stores[source].census(pair.view(source), lambda _rejected: None))
+            findings.extend(
+                holdable_findings(self.stores[source], self.stores[source.other], pair, source)
+            )
             findings.extend(reverse_findings(pair))
         findings.extend(self._check_target(mapping, standing))
         if self.router is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -18,19 +19,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--database", type=Path, required=True, help="the SQLite file; created if missing")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=12, help="threads that answer requests")
+    parser.add_argument("--threads", type=int, default=4, help="threads that answer requests")
     parser.add_argument(
         "--statistics-ttl", type=float, default=5.0, help="seconds for which statistics are kept"
     )
     chosen = parser.parse_args(arguments)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a short queue is no news
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     waitress.serve(
         create_app(chosen.database, statistics_ttl=chosen.statistics_ttl),
         host=chosen.host,
         port=chosen.port,
         threads=chosen.threads,
-        # held requests come all at once when a router lets them through
-        connection_limit=4000,
+        # held requests come all at once when a router lets them through; waitress looks at every open
+        # connection in each of its turns, so the crowd waits in the kernel's queue
+        connection_limit=300,
         backlog=2048,
         asyncore_use_poll=True,
         ident=None,

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from scene import MOVE, TOKEN, app, change, follower, keys_of, lease, listed, refuse, rows_of, view_of, views_of
+from scene import (
+    MOVE,
+    TOKEN,
+    app,
+    change,
+    follower,
+    keys_of,
+    lease,
+    listed,
+    refuse,
+    rows_of,
+    view_of,
+    views_of,
+)
 
 from crossfade.errors import LeaseLost, Refused, StoreError
 from crossfade.stores.base import Applied, Token
@@ -13,7 +26,9 @@ from crossfade.stores.postgres import PostgresStore
 
 def test_upserts_and_deletes_are_counted(store: PostgresStore, postgres_url: str) -> None:
     with app(postgres_url) as c:
-        c.execute("CREATE TABLE a (id bigint PRIMARY KEY, v text); INSERT INTO a VALUES (1,'x'),(2,'y'),(3,'z')")
+        c.execute(
+            "CREATE TABLE a (id bigint PRIMARY KEY, v text); INSERT INTO a VALUES (1,'x'),(2,'y'),(3,'z')"
+        )
     view = view_of(store, "a")
     follower(store, [view])
     with store.applying(TOKEN, "1:1:") as applying:
@@ -45,8 +60,12 @@ def test_a_row_that_does_not_differ_is_not_written(store: PostgresStore, postgre
 
 
 @pytest.mark.parametrize("unique", ["UNIQUE", "UNIQUE DEFERRABLE", "NOT NULL UNIQUE"])
-@pytest.mark.parametrize("shape", ["text", "varchar(5)", "bigint", "smallint", "uuid", "numeric(8,2)", "date"])
-def test_unique_values_are_exchanged(store: PostgresStore, postgres_url: str, unique: str, shape: str) -> None:
+@pytest.mark.parametrize(
+    "shape", ["text", "varchar(5)", "bigint", "smallint", "uuid", "numeric(8,2)", "date"]
+)
+def test_unique_values_are_exchanged(
+    store: PostgresStore, postgres_url: str, unique: str, shape: str
+) -> None:
     sample = {
         "uuid": ["00000000-0000-0000-0000-00000000000" + str(i) for i in range(4)],
         "text": ["a", "b", "c", "d"],
@@ -85,7 +104,9 @@ def test_values_of_an_expression_index_are_exchanged(store: PostgresStore, postg
 
 def test_a_true_conflict_fails_and_nothing_is_written(store: PostgresStore, postgres_url: str) -> None:
     with app(postgres_url) as c:
-        c.execute("CREATE TABLE a (id int PRIMARY KEY, u text UNIQUE); INSERT INTO a VALUES (1, 'A'), (2, 'B')")
+        c.execute(
+            "CREATE TABLE a (id int PRIMARY KEY, u text UNIQUE); INSERT INTO a VALUES (1, 'A'), (2, 'B')"
+        )
     view = view_of(store, "a")
     follower(store, [view])
     with pytest.raises(StoreError, match="a_u_key"), store.applying(TOKEN, "p") as applying:
@@ -234,7 +255,7 @@ def test_rows_of_a_snapshot_equal_those_of_a_read_back(store: PostgresStore, pos
         c.execute("INSERT INTO a SELECT i, i::text FROM generate_series(1, 12000) i")
     view = view_of(store, "a")
     follower(store, [view])
-    wanted = keys_of(view, range(0, 13000))
+    wanted = keys_of(view, range(13000))
     with store.snapshot() as snap:
         one = snap.rows(view, wanted, refuse).sort_by("id")
     with store.applying(TOKEN, "p") as applying:

@@ -42,7 +42,9 @@ def test_keys_are_logged_bytewise(store: PostgresStore, postgres_url: str) -> No
         c.execute("CREATE TABLE a (k char(3), u uuid, t timestamptz, n numeric, PRIMARY KEY (k, u, t, n))")
         view = view_of(store, "a")
         leader(store, [view])
-        c.execute("INSERT INTO a VALUES ('a', 'AAAAAAAA-0000-0000-0000-000000000000', '2020-01-01 12:00+02', 1.50)")
+        c.execute(
+            "INSERT INTO a VALUES ('a', 'AAAAAAAA-0000-0000-0000-000000000000', '2020-01-01 12:00+02', 1.50)"
+        )
         with store.snapshot() as snap:
             keys = snap.changed([view], None)[1]
             assert keys.schema.equals(view.key_schema)
@@ -233,7 +235,8 @@ def _write(url: str, seed: int, stop: threading.Event) -> None:
                 c.execute("SAVEPOINT s")
                 if action < 0.6:
                     c.execute(
-                        "INSERT INTO a VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET v = excluded.v", [key, value]
+                        "INSERT INTO a VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET v = excluded.v",
+                        [key, value],
                     )
                 elif action < 0.8:
                     c.execute("DELETE FROM a WHERE id = %s", [key])
@@ -300,7 +303,9 @@ def test_passes_by_position_are_exact_under_concurrent_writers(
                 since = snap.position
                 if changed:
                     keys = changed[1]
-                    replica.bring(keys.column(0).to_pylist(), dict(_pairs(snap.rows(busy_table, keys, refuse))))
+                    replica.bring(
+                        keys.column(0).to_pylist(), dict(_pairs(snap.rows(busy_table, keys, refuse)))
+                    )
                     seen += keys.num_rows
             assert replica.rows == whole
             if number % 5 == 4:

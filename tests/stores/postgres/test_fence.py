@@ -87,7 +87,9 @@ def test_a_running_statement_is_waited_for(store: PostgresStore, postgres_url: s
 
 
 @pytest.mark.usefixtures("two")
-def test_the_budget_names_who_is_in_the_way_and_fences_nothing(store: PostgresStore, postgres_url: str) -> None:
+def test_the_budget_names_who_is_in_the_way_and_fences_nothing(
+    store: PostgresStore, postgres_url: str
+) -> None:
     led(store)
     with app(postgres_url, autocommit=False, application_name="slowpoke") as c, app(postgres_url) as d:
         c.execute("UPDATE a SET v = 7 WHERE id = 1")
@@ -283,8 +285,14 @@ def test_the_rehearsal_sees_a_capture_that_is_off(store: PostgresStore, postgres
     with app(postgres_url) as c:
         c.execute("DELETE FROM crossfade.log_1")
         for breaks, mends in (
-            ("ALTER TABLE a DISABLE TRIGGER crossfade_capture", "ALTER TABLE a ENABLE ALWAYS TRIGGER crossfade_capture"),
-            ("ALTER TABLE a DISABLE TRIGGER crossfade_fence", "ALTER TABLE a ENABLE ALWAYS TRIGGER crossfade_fence"),
+            (
+                "ALTER TABLE a DISABLE TRIGGER crossfade_capture",
+                "ALTER TABLE a ENABLE ALWAYS TRIGGER crossfade_capture",
+            ),
+            (
+                "ALTER TABLE a DISABLE TRIGGER crossfade_fence",
+                "ALTER TABLE a ENABLE ALWAYS TRIGGER crossfade_fence",
+            ),
         ):
             c.execute(breaks)
             with pytest.raises(StoreError, match="missing or disabled"):

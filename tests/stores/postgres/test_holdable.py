@@ -28,7 +28,11 @@ CASES: list[tuple[str, list[Any], list[Any]]] = [
     ("numeric(5,2)", ["999.99", "-999.9", "0", "0.01", "NaN"], ["1000", "0.001", "-1000.5", "Infinity"]),
     ("numeric(3,-2)", ["99900", "100", "0"], ["150", "100000"]),
     ("numeric(2,4)", ["0.0099", "0.001"], ["0.01", "0.00001"]),
-    ("numeric", ["1" * 131072, "Infinity", "-Infinity"], ["1" * 131073, "abc", "1e5", "0." + "0" * 16383 + "1"]),
+    (
+        "numeric",
+        ["1" * 131072, "Infinity", "-Infinity"],
+        ["1" * 131073, "abc", "1e5", "0." + "0" * 16383 + "1"],
+    ),
     ("uuid", ["00000000-0000-0000-0000-000000000000"], ["x", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "{}"]),
     ("json", ['{"a": 1}', "null", '"\\u0000"'], ["", "{", "{'a':1}", "NaN"]),
     ("jsonb", ['{"a":1}'], ['"\\u0000"', "{", '"\\ud800"', '{"a\\u0000":1}']),
@@ -102,7 +106,12 @@ def test_numerics_are_judged_as_postgresql_judges_them(store: PostgresStore, pos
     view = of(store, postgres_url, "numeric(6,3)")
 
     @given(st.decimals(-2000, 2000, places=4))
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+    @settings(
+        max_examples=100,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        derandomize=True,
+    )
     def run(value: Decimal) -> None:
         text = canonical_decimal(value)
         found: list[Rejected] = []

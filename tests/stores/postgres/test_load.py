@@ -140,7 +140,9 @@ def test_keys_and_indexes_come_back_as_they_were(store: PostgresStore, postgres_
 
 def test_orphans_are_counted_with_examples(store: PostgresStore, postgres_url: str) -> None:
     with app(postgres_url) as c:
-        c.execute("CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p)")
+        c.execute(
+            "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p)"
+        )
         views = views_of(store, "p", "c")
         follower(store, views)
         store.prepare_load(views)
@@ -212,7 +214,9 @@ def test_a_kill_in_the_middle_of_setting_aside_loses_no_definition(
 def test_sequences_are_set_when_the_load_is_finished(store: PostgresStore, postgres_url: str) -> None:
     with app(postgres_url) as c:
         c.execute("CREATE TABLE s (id serial PRIMARY KEY, v int)")
-        c.execute("CREATE TABLE i (id bigint GENERATED ALWAYS AS IDENTITY (INCREMENT 10 CACHE 5) PRIMARY KEY)")
+        c.execute(
+            "CREATE TABLE i (id bigint GENERATED ALWAYS AS IDENTITY (INCREMENT 10 CACHE 5) PRIMARY KEY)"
+        )
         views = views_of(store, "s", "i")
         follower(store, views)
         loaded(store, views[0], [(41, 1)])

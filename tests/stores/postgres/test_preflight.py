@@ -12,7 +12,9 @@ from crossfade.stores.postgres import PostgresStore, backup
 
 
 def checks(store: PostgresStore, *tables: str, leads: bool = False) -> dict[str, str]:
-    return {f.check: f.level for f in store.preflight(views_of(store, *tables), leads=leads) if f.level != "ok"}
+    return {
+        f.check: f.level for f in store.preflight(views_of(store, *tables), leads=leads) if f.level != "ok"
+    }
 
 
 def test_a_fitting_database_has_nothing_to_say(store: PostgresStore, postgres_url: str) -> None:
@@ -75,7 +77,9 @@ def test_the_identity_tells_databases_apart(store: PostgresStore, postgres_url: 
     try:
         assert "system:" in store.identity()
         assert store.identity() == store.identity()
-        other = PostgresStore(postgres_url.split("?")[0].rsplit("/", 1)[0] + "/postgres?" + postgres_url.split("?")[1])
+        other = PostgresStore(
+            postgres_url.split("?")[0].rsplit("/", 1)[0] + "/postgres?" + postgres_url.split("?")[1]
+        )
         assert store.identity() != other.identity()
     finally:
         other.close()
@@ -96,7 +100,9 @@ def test_a_backup_is_restored_and_equal(store: PostgresStore, postgres_url: str,
             assert copy.state(MOVE) is not None
             assert name != store.identity()
         assert everything(store, view).num_rows == 0
-        left = c.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'crossfade_restore%'").fetchone()
+        left = c.execute(
+            "SELECT count(*) FROM pg_database WHERE datname LIKE 'crossfade_restore%'"
+        ).fetchone()
         assert left == (0,)
 
 

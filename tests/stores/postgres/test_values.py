@@ -20,7 +20,15 @@ from scene import TOKEN, app, change, everything, follower, keys_of, refuse, row
 
 from crossfade.stores.base import Change, Chunk, KeyRange, Rejected
 from crossfade.stores.postgres import PostgresStore
-from crossfade.stores.postgres.values import END_DAY, FIRST_DAY, FIRST_US, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN
+from crossfade.stores.postgres.values import (
+    END_DAY,
+    FIRST_DAY,
+    FIRST_US,
+    INT32_MAX,
+    INT32_MIN,
+    INT64_MAX,
+    INT64_MIN,
+)
 from crossfade.types import canonical_decimal, canonical_jsonb
 
 COLUMNS = {
@@ -56,7 +64,9 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
-_US = st.integers(FIRST_US, INT64_MAX) | st.sampled_from([INT64_MIN, INT64_MAX, FIRST_US, 0, -1, INT64_MAX - 1])
+_US = st.integers(FIRST_US, INT64_MAX) | st.sampled_from(
+    [INT64_MIN, INT64_MAX, FIRST_US, 0, -1, INT64_MAX - 1]
+)
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "b": st.booleans(),
@@ -108,7 +118,9 @@ def bits(table: pa.Table) -> list[list[Any]]:
     for column in table.sort_by("id").combine_chunks().columns:
         array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         if pa.types.is_floating(array.type):
-            columns.append([v if v is None else struct.pack(">d", math.nan if v != v else v) for v in array.to_pylist()])
+            columns.append(
+                [v if v is None else struct.pack(">d", math.nan if v != v else v) for v in array.to_pylist()]
+            )
         elif pa.types.is_temporal(array.type):
             width = pa.int32() if pa.types.is_date32(array.type) else pa.int64()
             columns.append(array.view(width).to_pylist())
@@ -121,7 +133,9 @@ def bits(table: pa.Table) -> list[list[Any]]:
 def wide(store: PostgresStore, postgres_url: str) -> Any:
     with app(postgres_url) as c:
         c.execute("CREATE TYPE mood AS ENUM ('sad', 'O''K', 'happy, \"very\"')")
-        c.execute(f"CREATE TABLE w (id bigint PRIMARY KEY, {', '.join(f'{n} {t}' for n, t in COLUMNS.items())})")
+        c.execute(
+            f"CREATE TABLE w (id bigint PRIMARY KEY, {', '.join(f'{n} {t}' for n, t in COLUMNS.items())})"
+        )
     view = view_of(store, "w")
     follower(store, [view])
     return view
@@ -134,7 +148,12 @@ def test_values_survive_both_ways_in_and_both_ways_out(store: PostgresStore, wid
     numbers = itertools.count(1)
 
     @given(ROWS)
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+    @settings(
+        max_examples=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        derandomize=True,
+    )
     def run(rows: list[dict[str, Any]]) -> None:
         store.restart_load(wide, TOKEN)
         given_rows = table_of(wide, rows)
@@ -156,7 +175,9 @@ def test_values_survive_both_ways_in_and_both_ways_out(store: PostgresStore, wid
     run()
 
 
-def test_what_postgresql_stores_is_read_as_it_stands(store: PostgresStore, postgres_url: str, wide: Any) -> None:
+def test_what_postgresql_stores_is_read_as_it_stands(
+    store: PostgresStore, postgres_url: str, wide: Any
+) -> None:
     with app(postgres_url) as c:
         c.execute("SET crossfade.applier = ''")
         c.execute("ALTER TABLE w DISABLE TRIGGER USER")
@@ -204,7 +225,10 @@ KEYS: dict[str, list[Any]] = {
     "numeric": ["-1.5", "0", "1", "12345678901234567890.5"],
     "boolean": [False, True],
     "date": [dt.date(1, 1, 1), dt.date(2020, 1, 1)],
-    "timestamptz": [dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2020, 1, 1, 0, 0, 0, 1, tzinfo=dt.UTC)],
+    "timestamptz": [
+        dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(2020, 1, 1, 0, 0, 0, 1, tzinfo=dt.UTC),
+    ],
     "timestamp": [dt.datetime(1969, 1, 1), dt.datetime(2020, 1, 1)],  # noqa: DTZ001
     "double precision": [-1.5, 0.1, 1e300],
     "inet": ["10.0.0.0/8", "10.0.0.1"],
@@ -234,7 +258,8 @@ def test_every_kind_of_key_is_found_ordered_and_cut_into_ranges(
     ranges = store.plan(view, 3)
     assert len(ranges) > 1
     parts = [
-        pa.Table.from_batches(list(store.scan(view, over, refuse)), view.schema).to_pylist() for over in ranges
+        pa.Table.from_batches(list(store.scan(view, over, refuse)), view.schema).to_pylist()
+        for over in ranges
     ]
     assert [row for part in parts for row in part] == whole.to_pylist()
     assert all(len(part) <= 3 for part in parts)
@@ -283,5 +308,3 @@ def test_a_scan_that_is_left_early_leaves_no_session(store: PostgresStore, postg
         next(batches)
         batches.close()  # type: ignore[attr-defined]
         assert everything(store, view).num_rows == 200000
-
-

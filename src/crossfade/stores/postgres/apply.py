@@ -56,6 +56,7 @@ class PostgresApplying:
         self._db = db
         self._session = session
         self._connection = session.connection
+        self._filled: set[str] = set()  # staging tables with rows of an earlier call in this transaction
 
     def rows(self, view: View, keys: pa.Table) -> pa.Table:
         """Read back inside this transaction."""
@@ -67,64 +68,70 @@ class PostgresApplying:
         wanted = [c for c in changes if c.upserts.num_rows or c.deletes.num_rows]
         if not wanted:
             return Applied()
+        names = [change.view.table.name for change in wanted]
         with self._db.errors():
-            names = [change.view.table.name for change in wanted]
             found = references(self._connection, self._db.schema, names)
+            unique = unique_indexes(self._connection, self._db.schema, names)
             ordered = parents_first(wanted, found)
-            for change in ordered:
-                self._stage(change.view, change.view.fields, "up", change.upserts)
-                self._stage(change.view, change.view.key_fields, "del", change.deletes)
-            updated, inserted = self._upsert([c for c in ordered if c.upserts.num_rows])
+            fillings = [filling for change in ordered for filling in self._stages(change)]
+            updates, inserts = [], []
+            with self._connection.pipeline():
+                for query, values in fillings:
+                    self._connection.execute(query.encode(), values)
+                for change in ordered:
+                    if not change.upserts.num_rows:
+                        continue
+                    view = change.view
+                    for query in parking(self._db.schema, view, unique.get(view.table.name, ())):
+                        self._connection.execute(query.encode())
+                    update = update_query(self._db.schema, view)
+                    if update is not None:
+                        updates.append(self._connection.execute(update.encode()))
+                    inserts.append(self._connection.execute(insert_query(self._db.schema, view).encode()))
             deleted = self._delete([c for c in reversed(ordered) if c.deletes.num_rows], wanted, found)
-        return Applied(inserted, updated, deleted)
+        return Applied(sum(c.rowcount for c in inserts), sum(c.rowcount for c in updates), deleted)
 
-    def _stage(self, view: View, fields: Sequence[Field], part: str, rows: pa.Table) -> None:
-        """Fill the staging table: rows typed as the table's columns, but without its constraints."""
-        name = stage(view, part)
+    def _stages(self, change: Change) -> Iterator[tuple[str, list[list[str | None]]]]:
+        """Make the change's two staging tables; large ones are filled here, small ones by the statements
+        that are given back."""
+        view = change.view
+        for part, fields, rows in (
+            ("up", view.fields, change.upserts),
+            ("del", view.key_fields, change.deletes),
+        ):
+            name = stage(view, part)
+            self._make(view, name, fields)
+            if rows.num_rows:
+                self._filled.add(name)
+            if 0 < rows.num_rows < _COPY_FROM:
+                yield _filling(name, fields), [texts(rows.column(f.name), f.type).to_pylist() for f in fields]
+            elif rows.num_rows:
+                self._copy(name, fields, rows)
+
+    def _make(self, view: View, name: str, fields: Sequence[Field]) -> None:
+        """An empty staging table: rows typed as the table's columns, but without its constraints."""
         columns = [f.column.name for f in fields]
         made = f"{self._db.schema}.{view.table.name}: {[(f.column.name, f.column.declared) for f in fields]}"
-        if self._session.staged.get(name) != made:
-            self._connection.execute(f"DROP TABLE IF EXISTS {name}".encode())
-            self._connection.execute(
-                f"CREATE TEMPORARY TABLE {name.removeprefix('pg_temp.')} ON COMMIT DELETE ROWS AS SELECT "
-                f"{idents(columns)} FROM {table_in(self._db.schema, view.table.name)} WITH NO DATA".encode()
-            )
-            # Without statistics a new table counts as ten pages, which would make every pass, however
-            # small, read whole tables instead of their indexes.
-            self._connection.execute(f"ANALYZE {name}".encode())
-            self._session.staged[name] = made
-        else:
-            self._connection.execute(f"DELETE FROM {name}".encode())
-        if not rows.num_rows:
+        if self._session.staged.get(name) == made:
+            if name in self._filled:
+                self._connection.execute(f"DELETE FROM {name}".encode())
             return
-        if rows.num_rows < _COPY_FROM:
-            arrays = ", ".join(f"%s::text[]::{element_type(f)}[]" for f in fields)
-            chosen = ", ".join(f"u.c{i}::{base_type(f)}" for i, f in enumerate(fields))
-            known = ", ".join(f"c{i}" for i in range(len(fields)))
-            values = [texts(rows.column(f.name), f.type).to_pylist() for f in fields]
-            query = f"INSERT INTO {name} SELECT {chosen} FROM unnest({arrays}) AS u({known})"
-            self._connection.execute(query.encode(), values)
-            return
+        self._connection.execute(f"DROP TABLE IF EXISTS {name}".encode())
+        self._connection.execute(
+            f"CREATE TEMPORARY TABLE {name.removeprefix('pg_temp.')} ON COMMIT DELETE ROWS AS SELECT "
+            f"{idents(columns)} FROM {table_in(self._db.schema, view.table.name)} WITH NO DATA".encode()
+        )
+        # Without statistics a new table counts as ten pages, which would make every pass, however small,
+        # read whole tables instead of their indexes.
+        self._connection.execute(f"ANALYZE {name}".encode())
+        self._session.staged[name] = made
+
+    def _copy(self, name: str, fields: Sequence[Field], rows: pa.Table) -> None:
         types = [f.type for f in fields]
-        query = f"COPY {name} ({idents(columns)}) FROM STDIN (FORMAT csv)"
+        query = f"COPY {name} ({idents(f.column.name for f in fields)}) FROM STDIN (FORMAT csv)"
         with self._connection.cursor() as cursor, cursor.copy(query.encode()) as copy:
             for batch in rows.to_batches(max_chunksize=65_536):
                 copy.write(memoryview(csv_block(batch, types)))
-
-    def _upsert(self, changes: Sequence[Change]) -> tuple[int, int]:
-        if not changes:
-            return 0, 0
-        unique = unique_indexes(self._connection, self._db.schema, [c.view.table.name for c in changes])
-        updates, inserts = [], []
-        with self._connection.pipeline():
-            for change in changes:
-                for query in parking(self._db.schema, change.view, unique.get(change.view.table.name, ())):
-                    self._connection.execute(query.encode())
-                update = update_query(self._db.schema, change.view)
-                if update is not None:
-                    updates.append(self._connection.execute(update.encode()))
-                inserts.append(self._connection.execute(insert_query(self._db.schema, change.view).encode()))
-        return sum(c.rowcount for c in updates), sum(c.rowcount for c in inserts)
 
     def _delete(self, deletes: Sequence[Change], mapped: Sequence[Change], found: Sequence[Reference]) -> int:
         if not deletes:
@@ -144,6 +151,14 @@ class PostgresApplying:
 def stage(view: View, part: str) -> str:
     """The staging table of a view: ``up`` holds whole rows, ``del`` keys."""
     return f"pg_temp.crossfade_{part}_{view.id}"
+
+
+def _filling(name: str, fields: Sequence[Field]) -> str:
+    """The statement that fills a staging table from one array of texts per column."""
+    arrays = ", ".join(f"%s::text[]::{element_type(f)}[]" for f in fields)
+    chosen = ", ".join(f"u.c{i}::{base_type(f)}" for i, f in enumerate(fields))
+    known = ", ".join(f"c{i}" for i in range(len(fields)))
+    return f"INSERT INTO {name} SELECT {chosen} FROM unnest({arrays}) AS u({known})"
 
 
 def match(view: View, left: str, right: str) -> str:

@@ -1,10 +1,38 @@
-"""What the old side cannot hold on the way back, as far as the types alone tell."""
+"""What one side has and the other cannot hold: on the way there by looking at every value, on the way back
+as far as the types alone tell."""
 
 from __future__ import annotations
 
-from crossfade.stores.base import Finding
+import pyarrow as pa
+
+from crossfade.stores.base import Finding, KeyRange, Rejected, Side, Store
 from crossfade.sync.mapping import Pair
 from crossfade.types import Kind
+
+
+def holdable_findings(leader: Store, follower: Store, pair: Pair, leads: Side) -> list[Finding]:
+    """An error for each column and reason for which the follower cannot hold a value that the leader has
+    (a warning where the spec lets such rows go to the reject file)."""
+    first: dict[tuple[str, str], Rejected] = {}
+    counts: dict[tuple[str, str], int] = {}
+
+    def note(rejected: Rejected) -> None:
+        place = (rejected.column, rejected.reason)
+        first.setdefault(place, rejected)
+        counts[place] = counts.get(place, 0) + 1
+
+    for batch in leader.scan(pair.view(leads), KeyRange(), lambda _rejected: None):
+        follower.holdable(pair.view(leads.other), pa.Table.from_batches([batch]), note)
+    return [
+        Finding(
+            "warning" if pair.reject else "error",
+            "value.not_holdable",
+            f"{counts[place]} values, the first {rejected.value} in key {rejected.key!r}: {rejected.reason}",
+            f"tables/{pair.name}/columns/{rejected.column}",
+            rejected.todo,
+        )
+        for place, rejected in first.items()
+    ]
 
 
 def reverse_findings(pair: Pair) -> list[Finding]:
