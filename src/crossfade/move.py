@@ -139,9 +139,7 @@ class Move:
         source = standing.leader or Side.OLD
         for pair in mapping.pairs:
             findings.extend(self.stores[source].census(pair.view(source), lambda _rejected: None))
-            findings.extend(
-                holdable_findings(self.stores[source], self.stores[source.other], pair, source)
-            )
+            findings.extend(holdable_findings(self.stores[source], self.stores[source.other], pair, source))
             findings.extend(reverse_findings(pair))
         findings.extend(self._check_target(mapping, standing))
         if self.router is not None:

@@ -118,6 +118,7 @@ class Switch:
         self.leader_answers = self.from_side not in standing.unreachable
         self.result = Switched(to=self.to_side, epoch=self.epoch + 1)
         self._held_since = 0.0
+        self._fenced = False
         self._committing = False
 
     # -- the story --------------------------------------------------------------
@@ -287,14 +288,17 @@ class Switch:
             )
             return
         views = [pair.view(self.from_side) for pair in self.pairs]
+        self._fenced = True  # from here on perhaps: an error may hide that it was granted
         patience = self._left()
         if self._is_rollback:
             patience = min(patience, max(self._held_since + self.spec.drain_budget - time.monotonic(), 0.1))
         try:
             self.leader.fence(self.spec.move, self.epoch, self.attempt, patience)
         except BudgetOver:
+            self._fenced = False
             if not self._is_rollback:
                 raise
+            self._fenced = True
             self.result.cut_off = self.leader.cut_off(views)
             self.leader.fence(self.spec.move, self.epoch, self.attempt, self._left())
 
@@ -387,7 +391,7 @@ class Switch:
             except StoreUnreachable:
                 if self._committing:
                     raise
-            if self.leader_answers:
+            if self._fenced:
                 self.leader.abort_attempt(self.spec.move, self.epoch, self.attempt)
                 self.leader.unfence(self.spec.move, self.epoch, self.attempt + 1)
             if self.router is not None:

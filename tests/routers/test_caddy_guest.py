@@ -20,6 +20,7 @@ from router_scene import Background, Scene, eventually, free_port
 from crossfade.errors import RouterError
 from crossfade.routers.caddy import CaddyRouter
 from crossfade.routers.caddy_admin import Admin
+from crossfade.routers.caddy_guest import _change
 from crossfade.routers.caddy_process import binary
 from crossfade.stores.base import Side
 
@@ -152,6 +153,24 @@ def test_guest_comes_back_after_the_host_was_given_another_configuration(scene: 
     state = router.state()
     assert (state.alive, state.leader) == (True, Side.NEW)
     assert scene.ask("GET", "/x").body == b"new"
+
+
+def test_change_that_somebody_makes_meanwhile_is_kept(scene: Scene, host: Host) -> None:
+    storage = host.config()["storage"]
+    looks = 0
+
+    def edit(config: dict[str, Any]) -> dict[str, Any]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            host.admin.request("POST", "/config/storage", storage | {"root": storage["root"] + "-theirs"})
+        config["apps"]["http"]["grace_period"] = 1_000_000_000
+        return config
+
+    _change(host.admin, edit)
+    assert looks == 2
+    assert host.config()["storage"]["root"].endswith("-theirs")
+    assert host.config()["apps"]["http"]["grace_period"] == 1_000_000_000
 
 
 def test_two_guests_do_not_disturb_each_other(scene: Scene, host: Host) -> None:

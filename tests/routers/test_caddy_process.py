@@ -234,7 +234,8 @@ def test_admin_endpoint_and_files_are_for_the_owner_only(scene: Scene) -> None:
     router = scene.router()
     router.start()
     router.release(Side.OLD)
-    scene.ask("POST", "/x?token=secret-in-query", "x", {"Cookie": "a=secret-1", "Authorization": "secret-2"})
+    headers = {"Cookie": "a=secret-1", "Authorization": "secret-2", "X-Api-Key": "secret-3"}
+    scene.ask("POST", "/x?token=secret-in-query", "x", headers)
     eventually(lambda: router.stats(0)[Side.OLD].requests, "logged")
     assert scene.directory.stat().st_mode & 0o077 == 0
     for path in scene.directory.glob("*.log*"):

@@ -93,6 +93,24 @@ def test_only_reads_of_read_only_paths_are_shifted(scene: Scene) -> None:
     assert scene.ask("DELETE", "/items/1").body == b"old"
 
 
+def test_paths_match_as_documented(scene: Scene) -> None:
+    router = scene.router(read_only_paths=["/exact", "/items/*", "/shops/*/items"])
+    router.start()
+    router.release(Side.OLD)
+    router.shift(100)
+    for path in ("/exact", "/EXACT", "/items/1", "/items/1/2", "/shops/1/items", "/exact?a=1"):
+        assert scene.ask("GET", path).body == b"new", path
+    for path in (
+        "/exact/1",
+        "/items",
+        "/shops/1/orders",
+        "/shops/1/2/items",
+        "/items/../orders",
+        "/items/%2e%2e/orders",
+    ):
+        assert scene.ask("GET", path).body == b"old", path
+
+
 def test_who_wrote_is_read_from_the_leader_for_a_while(scene: Scene) -> None:
     router = scene.router(lag_limit=2.2, detection=1.0)
     router.start()

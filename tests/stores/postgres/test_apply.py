@@ -185,7 +185,7 @@ def test_a_cascade_into_a_mapped_row_that_the_leader_still_has_is_an_error(
         c.execute("INSERT INTO p VALUES (1); INSERT INTO c VALUES (10, 1)")
     views = views_of(store, "p", "c")
     follower(store, views)
-    with pytest.raises(StoreError, match="orphans|still refer"), store.applying(TOKEN, "p") as applying:
+    with pytest.raises(StoreError, match="still refer"), store.applying(TOKEN, "p") as applying:
         applying.apply([change(views[0], [], [1])])
     assert listed(store, views[1]) == [(10, 1)]
 
