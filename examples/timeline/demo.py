@@ -102,6 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second (default 200)")
     parser.add_argument("--sessions", type=int, default=50_000, help="past games in the database")
+    parser.add_argument(
+        "--lead-changes", type=int, default=3, help="odd; more than 3 go there and back again"
+    )
     parser.add_argument("--report", type=Path, default=ROOT / "demo-report.json")
     parser.add_argument("--keep", action="store_true", help="leave the game running in the browser")
     chosen = parser.parse_args(arguments)
@@ -111,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
     with EmbeddedPostgres(folder / "pg") as postgres:
         stage = _stage(folder, postgres)
         try:
-            report = _run(stage, chosen.rate, chosen.sessions)
+            report = _run(stage, chosen.rate, chosen.sessions, chosen.lead_changes)
             report["seconds"] = round(time.monotonic() - began, 1)
             chosen.report.write_text(json.dumps(report, indent=2) + "\n")
             good = _judge(report, chosen.report)
@@ -148,7 +151,7 @@ def _stage(folder: Path, postgres: EmbeddedPostgres) -> Stage:
     return Stage(folder, environment)
 
 
-def _run(stage: Stage, rate: float, sessions: int) -> dict[str, Any]:
+def _run(stage: Stage, rate: float, sessions: int, lead_changes: int) -> dict[str, Any]:
     env, folder = stage.environment, stage.folder
     fault = folder / "fault"
     holds: list[float] = []
@@ -213,6 +216,10 @@ def _run(stage: Stage, rate: float, sessions: int) -> dict[str, Any]:
     answer = stage.crossfade("cutover")
     _step("cutover", answer, f"the new side leads again; held {answer['hold_ms']:.0f} ms")
     _more_requests(folder, int(rate * 4))
+    for verb in ("rollback", "cutover") * ((lead_changes - 3) // 2):
+        answer = stage.crossfade(verb)
+        _step(verb, answer, f"the {answer['to']} side leads; held {answer['hold_ms']:.0f} ms")
+        _more_requests(folder, int(rate * 4))
     answer = stage.crossfade("verify")
     verified += answer["rows"]
     differences += answer["differences"]
