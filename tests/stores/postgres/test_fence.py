@@ -136,24 +136,40 @@ def test_a_table_that_lost_its_trigger_is_fenced_again(store: PostgresStore, pos
         c.execute("DROP TRIGGER crossfade_fence ON other; CREATE TABLE fresh (id int)")
         c.execute("ALTER TABLE a DISABLE TRIGGER crossfade_fence")
         store.fence(MOVE, 0, 1, 5)
-        for table in ("a", "other", "fresh"):
-            with pytest.raises(REFUSED):
-                c.execute(f"DELETE FROM {table}")
+        for role in ("origin", "replica"):
+            c.execute(f"SET session_replication_role = {role}")
+            for table in ("a", "other", "fresh"):
+                with pytest.raises(REFUSED):
+                    c.execute(f"DELETE FROM {table}")
 
 
-@pytest.mark.usefixtures("two")
-def test_writers_and_the_fence_never_deadlock(store: PostgresStore, postgres_url: str) -> None:
-    """A writer that holds one table and waits behind the fence for the next is let through."""
+def test_the_fence_never_makes_a_writer_the_victim_of_a_deadlock(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    """The fence holds ``a`` and waits for ``b``; a writer that holds ``c`` waits for ``a``.  When ``b`` is
+    released, the fence would wait for ``c``: a deadlock, in which the writer has waited longer."""
+    waiting = "SELECT max(clock_timestamp() - waitstart) > INTERVAL '%s' FROM pg_locks WHERE relation = '%s'::regclass"
+    with app(postgres_url) as c:
+        c.execute("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int); CREATE TABLE c (id int)")
     led(store)
-    with app(postgres_url) as c, app(postgres_url) as watch, ThreadPoolExecutor(1) as pool:
-        c.execute("BEGIN; UPDATE other SET id = 2")  # 'a' is locked first by the fence
-        fencing = pool.submit(store.fence, MOVE, 0, 1, 10)
-        eventually(lambda: watch.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
-        c.execute("UPDATE a SET v = 1 WHERE id = 1")
-        c.execute("COMMIT")
+    with (
+        app(postgres_url, autocommit=False) as holds_b,
+        app(postgres_url, autocommit=False) as writer,
+        app(postgres_url) as watch,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        holds_b.execute("INSERT INTO b VALUES (1)")
+        writer.execute("INSERT INTO c VALUES (1)")
+        fencing = pool.submit(store.fence, MOVE, 0, 1, 20)
+        eventually(lambda: watch.execute(waiting % ("0 s", "b")).fetchone() == (True,))
+        writing = pool.submit(writer.execute, "INSERT INTO a VALUES (1)")
+        eventually(lambda: writing.done() or watch.execute(waiting % ("0.4 s", "a")).fetchone() == (True,))
+        holds_b.commit()
+        writing.result()
+        writer.commit()
         fencing.result()
         with pytest.raises(REFUSED):
-            c.execute("DELETE FROM a")
+            watch.execute("DELETE FROM a")
 
 
 @pytest.mark.usefixtures("two")
@@ -202,6 +218,24 @@ def test_an_aborted_attempt_cannot_lead(store: PostgresStore, postgres_url: str)
         store.abort_attempt(MOVE, 0, 1)
     with app(postgres_url) as c, pytest.raises(REFUSED):
         c.execute("DELETE FROM a")
+
+
+@pytest.mark.usefixtures("two")
+def test_only_the_follower_of_this_attempt_leads(store: PostgresStore, postgres_url: str) -> None:
+    follower(store, views_of(store, "a"))
+    store.begin_attempt(MOVE, 0, 1)
+    for epoch, attempt in ((0, 2), (0, 0), (1, 1)):
+        with pytest.raises(AttemptOver):
+            store.lead(MOVE, epoch, attempt)
+    with pytest.raises(AttemptOver):
+        store.unfence(MOVE, 0, 1)  # a follower's fence is not lifted
+    with app(postgres_url) as c:
+        with pytest.raises(REFUSED):
+            c.execute("DELETE FROM a")
+        store.lead(MOVE, 0, 1)
+        c.execute("UPDATE crossfade.state SET epoch = 0")
+        with pytest.raises(AttemptOver):
+            store.lead(MOVE, 0, 1)
 
 
 @pytest.mark.usefixtures("two")

@@ -15,8 +15,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from crossfade.errors import StoreError, StoreUnreachable
@@ -28,7 +30,6 @@ _SETTINGS: Mapping[str, str] = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "log_min_messages": "warning",
-    "deadlock_timeout": "200ms",
 }
 
 _START_SECONDS = 30.0
@@ -51,8 +52,9 @@ def binaries() -> Path:
 class EmbeddedPostgres:
     """One server on one data directory.
 
-    ``start()`` creates the data directory when it is empty, starts the server as a child process and
-    returns when it accepts connections; ``stop()`` ends it.  As root it runs as an unprivileged
+    ``start()`` creates the data directory when it is empty, starts the server as a child process (or takes
+    over one that a dead owner left running on it) and returns when it accepts connections; ``stop()`` ends
+    it.  As root it runs as an unprivileged
     account, because PostgreSQL refuses to run as root.  Usable as a context manager.
     """
 
@@ -66,7 +68,7 @@ class EmbeddedPostgres:
         self._account = _account()
         self._bin: Path | None = None
         self._socket: Path | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | psutil.Process | None = None
 
     @property
     def pid(self) -> int | None:
@@ -84,6 +86,10 @@ class EmbeddedPostgres:
     def start(self) -> EmbeddedPostgres:
         """Start and wait until it answers.  ``StoreError`` with the end of the server's log."""
         if self._process is not None:
+            return self
+        left = _left_running(self.data)
+        if left is not None:
+            self._process, self._socket = left
             return self
         self.data.mkdir(parents=True, exist_ok=True)
         self._own(self.data)
@@ -171,7 +177,7 @@ class EmbeddedPostgres:
             try:
                 psycopg.connect(self.url(), connect_timeout=5).close()
             except psycopg.OperationalError as error:
-                if self._process.poll() is None and time.monotonic() < until:
+                if _runs_still(self._process) and time.monotonic() < until:
                     time.sleep(0.02)
                     continue
                 raise StoreUnreachable(
@@ -213,13 +219,29 @@ def _runs(folder: Path, run_as: dict[str, int]) -> bool:
     return bool(done.returncode == 0)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _left_running(data: Path) -> tuple[psutil.Process, Path] | None:
+    """The server that already runs on this data directory, and its socket's directory."""
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+        process = psutil.Process(int(lines[0]))
+        if str(data) in process.cmdline() and lines[7].strip() == "ready":
+            return process, Path(lines[4])
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return None  # none, or one that died without a word: PostgreSQL sees to its own pid file
+    return None
+
+
+def _runs_still(process: subprocess.Popen[bytes] | psutil.Process | None) -> bool:
+    if isinstance(process, subprocess.Popen):
+        return process.poll() is None
+    return process is not None and process.is_running()
+
+
+def _end(process: subprocess.Popen[bytes] | psutil.Process) -> None:
     """SIGINT is PostgreSQL's fast shutdown; an immediate one follows where that does not end it."""
     for sign, seconds in ((signal.SIGINT, 15.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
-        if process.poll() is not None:
+        if not _runs_still(process):
             return
-        process.send_signal(sign)
-        try:
+        with suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired, psutil.NoSuchProcess):
+            process.send_signal(sign)
             process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            continue

@@ -80,7 +80,10 @@ class PostgresSnapshot:
             return _read(self._connection, query)
 
     def fingerprints(self, views: Sequence[View]) -> Mapping[int, str]:
-        """Per view a digest of its storage, columns, triggers, our functions, and its TRUNCATEs."""
+        """Per view a digest of its storage, columns, triggers, our functions, and its TRUNCATEs.
+
+        A trigger counts with the transaction that last touched it: one that was off for a while and is
+        back as it was has left a gap in the log."""
         if not views:
             return {}
         marks = "''"
@@ -144,7 +147,7 @@ CROSS JOIN LATERAL (
                               a.attgenerated), ',' ORDER BY a.attrelid, a.attnum) AS s
   FROM pg_attribute a WHERE a.attrelid = ANY(tree.ids) AND a.attnum > 0 AND NOT a.attisdropped) AS columns
 CROSS JOIN LATERAL (
-  SELECT string_agg(concat_ws(':', g.tgrelid, g.tgname, g.tgenabled, md5(pg_get_triggerdef(g.oid)), f.proname,
+  SELECT string_agg(concat_ws(':', g.tgrelid, g.tgname, g.tgenabled, g.oid, g.xmin, md5(pg_get_triggerdef(g.oid)), f.proname,
            CASE WHEN f.proname = 'fence' AND (f.prosrc = {text(open_body())}
                      OR f.prosrc LIKE {text(closed_body("%%", "%%"))}) THEN 'fence' ELSE md5(f.prosrc) END),
          ',' ORDER BY g.tgrelid, g.tgname) AS s
