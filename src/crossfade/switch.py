@@ -45,6 +45,9 @@ _RESERVE = 0.1
 _CALM = 0.05
 """A pass shorter than this (seconds) says that the follower is close enough behind to hold requests."""
 
+_CALM_PATIENCE = 30.0
+"""Seconds that a switch waits for maintenance to end before it is refused."""
+
 Observer = Callable[[int, str], None]
 """Told ``(step, "before" | "after")`` at each step."""
 
@@ -225,16 +228,19 @@ class Switch:
             )
 
     def _wait_for_calm(self) -> None:
-        """A vacuum or an index build would make the fence wait inside the hold: wait for it here."""
-        deadline = time.monotonic() + 30.0
+        """A vacuum or an index build would make the fence wait inside the hold: wait for it here.  An open
+        transaction of the leading app is waited for in a cutover only: in a rollback it may hang."""
+        views = [pair.view(self.from_side) for pair in self.pairs]
+        deadline = time.monotonic() + _CALM_PATIENCE
         while True:
-            views = [pair.view(self.from_side) for pair in self.pairs]
-            busy = self.leader.busy(views)
-            if not busy or self._is_rollback:
+            busy = [b for b in self.leader.busy(views) if b.maintenance or not self._is_rollback]
+            if not busy:
                 return
             if time.monotonic() >= deadline:
                 raise Refused(
-                    "is busy: " + "; ".join(busy), where=f"{self.from_side} store", todo="try again later"
+                    "is busy: " + "; ".join(b.what for b in busy),
+                    where=f"{self.from_side} store",
+                    todo="try again when that is over, or end it",
                 )
             self.held.demand()
             time.sleep(0.05)

@@ -227,3 +227,35 @@ def test_without_the_new_database_a_rollback_is_refused_unless_loss_is_accepted(
         move.repair()
         assert move.standing().leader is Side.OLD
     assert not scene.can_write("new")
+
+
+def test_an_index_build_is_waited_for_before_the_hold_not_in_it(scene: Scene) -> None:
+    """Maintenance on the leader's tables holds a lock that the fence has to wait for."""
+    with scene.move() as move:
+        move.cutover()
+    with psycopg.connect(scene.new_url, autocommit=True) as slow, psycopg.connect(scene.new_url) as gate:
+        # an index build waits for this transaction, whose snapshot is older, and so does not end before it
+        gate.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        gate.execute("SELECT count(*) FROM notes")
+        build = threading.Thread(
+            target=lambda: slow.execute("CREATE INDEX CONCURRENTLY slow_one ON notes (text)"), daemon=True
+        )
+        build.start()
+        with scene.move() as move:
+            views = [pair.new for pair in move.mapping().pairs]
+            until(
+                "the index is being built",
+                lambda: any(b.maintenance for b in move.stores[Side.NEW].busy(views)),
+            )
+            seen: list[str] = []
+
+            def look(number: int, when: str) -> None:
+                if (number, when) == (0, "before"):
+                    threading.Timer(0.3, gate.rollback).start()
+                if (number, when) == (1, "before"):
+                    seen.extend(b.what for b in move.stores[Side.NEW].busy(views) if b.maintenance)
+
+            done = move.rollback(observe=look)
+        build.join(20)
+    assert seen == [], "it was over before anything was held"
+    assert done.hold_ms < 500

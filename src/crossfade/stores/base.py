@@ -304,6 +304,15 @@ class Finding:
     todo: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Something that a fence would wait for: a sentence with process ids, and whether it is maintenance
+    (vacuum, analyze, index build), which ends by itself and is worth waiting for."""
+
+    what: str
+    maintenance: bool
+
+
 # --- the protocol -----------------------------------------------------------
 
 
@@ -381,9 +390,9 @@ class Store(Protocol):
         ``rejects``.  Vectorised; returns ``rows`` itself when all fit."""
         ...
 
-    def busy(self, views: Sequence[View]) -> list[str]:
+    def busy(self, views: Sequence[View]) -> list[Busy]:
         """What is running on these tables that a fence would wait for (vacuum, index builds,
-        transactions older than a second), one sentence each with process ids."""
+        transactions older than a second)."""
         ...
 
     # -- reading --

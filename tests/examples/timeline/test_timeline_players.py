@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from test_timeline_once import RawServer, close_after_receipt
+from test_timeline_once import RawServer, answering, close_after_receipt
 
 from conftest import ROOT, Running
 from examples.timeline.audit import Audit, audit
@@ -217,6 +217,31 @@ def test_injected_failures_are_counted_apart_and_tried_again_with_the_same_key(
     assert report["acknowledged_writes"] + report["injected_failures"] == report["writes"]
     assert report["unknown_writes"] == 0
     assert verdict(audit(ledger, backend.database)) == (0, 0)
+
+
+def test_a_write_that_failed_on_purpose_is_the_next_one_to_be_sent(tmp_path: Path) -> None:
+    """One player; the server fails each of its writes three times before it takes the fourth as done."""
+    injected = b"HTTP/1.1 500 X\r\nX-Injected-Failure: 1\r\nContent-Length: 0\r\n\r\n"
+    nothing = b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"
+
+    async def run() -> tuple[dict[str, Any], list[bytes]]:
+        answers = answering(injected, injected, injected, nothing, injected, injected, injected, nothing)
+        async with RawServer(answers) as server:
+            players = Players(
+                server.url, ledger=tmp_path / "l", rate=100, clients=1, clients_most=1, write_share=1.0
+            )
+            players._learn = _nothing  # type: ignore[method-assign]
+            task = asyncio.create_task(players.run())
+            async with asyncio.timeout(20):
+                while len(server.requests) < 8:
+                    await asyncio.sleep(0.005)
+            players.stop()
+            return await task, server.requests[:8]
+
+    report, requests = asyncio.run(run())
+    assert report["injected_failures"] == 6
+    assert len(set(requests[:4])) == len(set(requests[4:])) == 1
+    assert requests[3] != requests[4]
 
 
 def test_the_command_reports_while_it_plays_and_ends_on_sigterm(legacy: Running, tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_prepared_transaction_is_waited_for_and_named(store: PostgresStore, po
     led(store)
     with app(postgres_url) as c:
         c.execute("BEGIN; INSERT INTO a VALUES (1000, 1); PREPARE TRANSACTION 'gid1'")
-        assert any("gid1" in line for line in store.busy(views_of(store, "a")))
+        assert any("gid1" in line.what for line in store.busy(views_of(store, "a")))
         with pytest.raises(BudgetOver, match="prepared transaction 'gid1'"):
             store.fence(MOVE, 0, 1, 0.2)
         c.execute("COMMIT PREPARED 'gid1'")

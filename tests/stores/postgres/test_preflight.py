@@ -68,7 +68,8 @@ def test_what_is_busy(store: PostgresStore, postgres_url: str) -> None:
             idle.execute("INSERT INTO a VALUES (1)")
             idle.execute("SELECT pg_sleep(1.05)")
             (line,) = store.busy(views)
-            assert f"process {idle.info.backend_pid}: idle in transaction" in line
+            assert f"process {idle.info.backend_pid}: idle in transaction" in line.what
+            assert not line.maintenance
             assert store.busy(views_of(store, "b")) == []
 
 

@@ -112,6 +112,19 @@ def test_a_nocase_key_changes_its_case(scene) -> None:
         assert sorted(made.all("SELECT * FROM t")) == [("a", 2), ("b", 1)]
 
 
+def test_a_primary_key_finer_than_its_columns_collation(scene) -> None:
+    made = scene(
+        "CREATE TABLE t (k TEXT COLLATE NOCASE, v INT, PRIMARY KEY (k COLLATE BINARY)) WITHOUT ROWID;"
+        "INSERT INTO t VALUES ('a', 1), ('A', 1)"
+    )
+    view = made.view("t")
+    made.follow(view)
+    assert [row["k"] for row in made.rows(view)] == ["A", "a"]
+    assert apply(made, change(view, [{"k": "a", "v": 2}])) == Applied(0, 1, 0)
+    assert apply(made, change(view, [], deletes=["A"])) == Applied(0, 0, 1)
+    assert made.all("SELECT * FROM t") == [("a", 2)]
+
+
 def test_without_rowid_and_composite_keys(scene) -> None:
     made = scene(
         "CREATE TABLE t (a TEXT, b BLOB, v TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID;"

@@ -40,6 +40,8 @@ def load_all(source: Scene, target: Scene, names: dict[int, str]) -> list:
     target.store.take_lease(MOVE, LEASE, over=None)
     target.store.prepare_load(own)
     target.store.prepare_load(own)
+    # armed again while the unique indexes are set aside
+    target.store.install(MOVE, Side.NEW, Role.FOLLOWER, own, peer=None)
     for number, view in views.items():
         into = next(v for v in own if v.id == number)
         batches = list(source.store.scan(view, KeyRange(), lambda bad: pytest.fail(bad.reason)))

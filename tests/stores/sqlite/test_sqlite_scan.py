@@ -7,12 +7,15 @@ import time
 import uuid
 from typing import Any
 
+import psutil
 import pytest
 
 from crossfade.errors import SchemaChanged, StoreUnreachable
 from crossfade.stores.base import KeyRange, View
 from crossfade.stores.sqlite import SQLiteStore
 from crossfade.stores.sqlite import scan as scanning
+from crossfade.stores.sqlite.forms import uniform_forms
+from crossfade.stores.sqlite.schema import physical
 from crossfade.types import Kind, LogicalType, StoredAs
 
 N = 30_000
@@ -96,6 +99,18 @@ def test_a_mixed_column_is_exact_or_stops(scene, declared: str, poison: Any) -> 
             assert (key in found) == fits
             if fits:
                 assert found[key] == exact(value)
+
+
+@pytest.mark.parametrize("declared", ["NUMERIC", "REAL"])
+def test_reals_among_text_are_not_taken_for_text(scene, declared: str) -> None:
+    """The column-wise driver prints them as 1.000000e-01."""
+    made = scene(f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {declared})")
+    made.app.execute("BEGIN")
+    made.app.executemany("INSERT INTO t VALUES (?, 'word')", [(i,) for i in range(6_000)])
+    made.app.execute("UPDATE t SET v = 0.1 WHERE id = 5500")
+    made.app.execute("COMMIT")
+    rows, (bad,) = made.scan(made.view("t", types={"v": Kind.TEXT}))
+    assert (len(rows), bad.key, bad.value) == (5_999, (5500,), "0.1")
 
 
 def test_prisma_dates_mixed_in_one_column(scene) -> None:
@@ -345,3 +360,73 @@ def test_types_of_bounds(scene) -> None:
         assert [row["k"] for row in rows] == sorted(row["k"] for row in rows)
         assert len(rows) == 3
         assert ranges(made, view, 1) == rows
+
+
+def test_a_reading_process_that_dies_costs_no_row(scene) -> None:
+    made = scene("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
+    made.app.executescript(f"BEGIN; {' '.join(f'INSERT INTO t VALUES ({i}, {i});' for i in range(N))} COMMIT")
+    view = made.view("t")
+    found: list[int] = []
+    batches = made.store.scan(view, KeyRange(), lambda bad: pytest.fail(bad.reason))
+    for number, batch in enumerate(batches):
+        found += batch.column("id").to_pylist()
+        if number == 2:  # a page of the reading process; it is reading the next one
+            (child,) = psutil.Process().children()
+            child.kill()
+    assert found == list(range(N))
+    assert len(made.rows(view)) == N
+
+
+def test_a_plans_list_of_keys_serves_its_ranges_only(scene) -> None:
+    made = scene("CREATE TABLE t (k TEXT PRIMARY KEY COLLATE NOCASE, v INT)")
+    made.app.executemany("INSERT INTO t VALUES (?, 1)", [("b",), ("A",), ("c",)])
+    view = made.view("t")
+    assert len(ranges(made, view, 1)) == 3
+    made.app.execute("INSERT INTO t VALUES ('d', 1)")
+    assert len(made.rows(view)) == 4
+
+
+@pytest.mark.parametrize(
+    ("declared", "write"),
+    [
+        ("CHAR(36)", str),
+        ("CHAR(32)", lambda u: u.hex),
+        ("UUID", lambda u: str(u).upper()),
+        ("TEXT", lambda u: u.hex.upper()),
+        ("BLOB", lambda u: u.bytes),
+        ("BINARY(16)", lambda u: u.bytes),
+    ],
+)
+@pytest.mark.parametrize("odd", [False, True])
+def test_uuid_keys_in_one_form_are_read_in_their_own_order(
+    scene, declared: str, write: Any, odd: bool
+) -> None:
+    made = scene(f"CREATE TABLE t (a INT, k {declared}, PRIMARY KEY (a, k))")
+    dice = random.Random(3)
+    ids = [uuid.UUID(int=dice.getrandbits(128)) for _ in range(12_000)]
+    made.app.execute("BEGIN")
+    made.app.executemany("INSERT INTO t VALUES (7, ?)", [(write(u),) for u in ids])
+    if odd:  # one key in another form: the order is that of a list
+        other = ids[100].bytes if isinstance(write(ids[0]), str) else str(ids[100])
+        made.app.execute("UPDATE t SET k = ? WHERE k = ?", (other, write(ids[100])))
+    made.app.execute("COMMIT")
+    view = made.view("t", types={"k": Kind.UUID})
+    with made.store._db.reading() as con:
+        shape = physical(con, "t", ("a", "k"))
+        assert bool(uniform_forms(con, view, shape)) is not odd
+    expected = [str(u) for u in sorted(ids)]
+    assert [row["k"] for row in made.rows(view)] == expected
+    assert [row["k"] for row in ranges(made, view, 5_000)] == expected
+
+
+def test_a_mixed_case_uuid_written_after_the_plan_is_not_passed_on(scene) -> None:
+    """A look-up by the canonical key would miss it, so a later change of the row would be lost."""
+    made = scene("CREATE TABLE t (k TEXT PRIMARY KEY)")
+    made.app.execute("BEGIN")
+    made.app.executemany("INSERT INTO t VALUES (?)", [(str(uuid.UUID(int=n << 100)),) for n in range(12_000)])
+    made.app.execute("COMMIT")
+    view = made.view("t", types={"k": Kind.UUID})
+    (over, *_) = made.store.plan(view, 11_999)
+    made.app.execute("INSERT INTO t VALUES ('00020000-0000-0000-0000-00000000aB00')")
+    rows, (bad,) = made.scan(view, over)
+    assert (len(rows), bad.key) == (11_999, ("00020000-0000-0000-0000-00000000aB00",))

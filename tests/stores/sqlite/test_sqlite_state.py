@@ -287,5 +287,5 @@ def test_a_commit_of_ours_does_not_wait_long_for_a_reader(scene) -> None:
 def test_busy_tells_of_an_open_write_transaction(made) -> None:
     assert made.store.busy([]) == []
     made.app.execute("BEGIN IMMEDIATE")
-    assert "over a second" in made.store.busy([])[0]
+    assert "over a second" in made.store.busy([])[0].what
     made.app.execute("ROLLBACK")

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from crossfade.stores.base import Finding, Rejected, RejectSink, View
+from crossfade.stores.base import Busy, Finding, Rejected, RejectSink, View
 from crossfade.stores.postgres import schema as catalogue
 from crossfade.stores.postgres import state
 from crossfade.stores.postgres.connection import Database, one
@@ -185,27 +185,27 @@ def _others(connection: psycopg.Connection[Any], db: Database, mapped: set[str])
 
 
 _BUSY = """
-SELECT format('process %%s: %%s on %%s', p.pid, p.what, p.relid::regclass) FROM (
+SELECT format('process %%s: %%s on %%s', p.pid, p.what, p.relid::regclass), true FROM (
   SELECT pid, relid, datid, 'vacuum' AS what FROM pg_stat_progress_vacuum
   UNION ALL SELECT pid, relid, datid, 'analyze' FROM pg_stat_progress_analyze
   UNION ALL SELECT pid, relid, datid, 'index build' FROM pg_stat_progress_create_index
   UNION ALL SELECT pid, relid, datid, lower(command) FROM pg_stat_progress_cluster) p
 WHERE p.relid = ANY(%(ids)s::oid[]) AND p.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
 UNION ALL
-SELECT format('process %%s: autovacuum: %%s', a.pid, a.query) FROM pg_stat_activity a
+SELECT format('process %%s: autovacuum: %%s', a.pid, a.query), true FROM pg_stat_activity a
 JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'relation' AND l.relation = ANY(%(ids)s::oid[])
 WHERE a.backend_type = 'autovacuum worker' AND a.datname = current_database()
 UNION ALL
 SELECT format('process %%s: %%s for %%s s with a write lock on %%s', a.pid, a.state,
               round(extract(epoch FROM clock_timestamp() - a.xact_start)::numeric, 1),
-              string_agg(DISTINCT l.relation::regclass::text, ', '))
+              string_agg(DISTINCT l.relation::regclass::text, ', ')), false
 FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'relation' AND l.granted
 WHERE l.relation = ANY(%(ids)s::oid[]) AND a.datname = current_database() AND a.pid <> pg_backend_pid()
   AND a.backend_type = 'client backend' AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
   AND clock_timestamp() - a.xact_start > INTERVAL '1 second'
 GROUP BY a.pid, a.state, a.xact_start
 UNION ALL
-SELECT format('prepared transaction %%s since %%s', x.gid, x.prepared::timestamp(0)) FROM pg_prepared_xacts x
+SELECT format('prepared transaction %%s since %%s', x.gid, x.prepared::timestamp(0)), false FROM pg_prepared_xacts x
 WHERE x.database = current_database() AND EXISTS (
   SELECT FROM pg_locks t JOIN pg_locks l ON l.pid IS NULL AND l.virtualtransaction = t.virtualtransaction
   WHERE t.pid IS NULL AND t.locktype = 'transactionid' AND t.transactionid = x.transaction
@@ -213,13 +213,13 @@ WHERE x.database = current_database() AND EXISTS (
 """
 
 
-def busy(db: Database, views: Sequence[View]) -> list[str]:
+def busy(db: Database, views: Sequence[View]) -> list[Busy]:
     """See ``Store.busy``."""
     wanted = {view.table.name for view in views}
     with db.session() as connection:
         rows = catalogue.relations(connection, db.schema)
         ids = [oid for oid, at, name, part in rows if part or (at == db.schema and name in wanted)]
-        return [row[0] for row in connection.execute(_BUSY.encode(), {"ids": ids})]
+        return [Busy(what, own) for what, own in connection.execute(_BUSY.encode(), {"ids": ids})]
 
 
 def census(db: Database, view: View, rejects: RejectSink) -> list[Finding]:

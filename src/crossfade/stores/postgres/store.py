@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from crossfade.stores.base import (
     Applying,
+    Busy,
     Chunk,
     Finding,
     KeyRange,
@@ -91,7 +92,7 @@ class PostgresStore:
     def holdable(self, view: View, rows: pa.Table, rejects: RejectSink) -> pa.Table:
         return holdable.holdable(self._db, view, rows, rejects)
 
-    def busy(self, views: Sequence[View]) -> list[str]:
+    def busy(self, views: Sequence[View]) -> list[Busy]:
         return preflight.busy(self._db, views)
 
     # -- reading --

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from crossfade.stores.base import Field, Finding, KeyRange, Rejected, RejectSink, View
 from crossfade.stores.sqlite import temporal
-from crossfade.stores.sqlite.connection import Database, Text, quoted, row_value, text
+from crossfade.stores.sqlite.connection import Database, Text, quoted, text
 from crossfade.stores.sqlite.decode import TEMPORAL, decode_value
 from crossfade.stores.sqlite.encode import shortened
-from crossfade.stores.sqlite.keys import bound
+from crossfade.stores.sqlite.forms import stored_pages
 from crossfade.stores.sqlite.lookup import physical_of
 from crossfade.stores.sqlite.page import shown_todo
 from crossfade.stores.sqlite.reader import TableReader
@@ -23,7 +21,6 @@ from crossfade.types import Kind
 
 _VALUES = re.compile(r"'(?:[^']|\\')*'|-?[0-9][0-9.e+-]*")
 """The values in a reason: what is left tells one reason from another."""
-_ROWS_PER_PAGE = 20_000
 
 
 def census(database: Database, reader: TableReader, view: View, rejects: RejectSink) -> list[Finding]:
@@ -83,7 +80,7 @@ def storage_classes(database: Database, view: View) -> dict[str, Counter[str]]:
         names = ", ".join(quoted(f.column.name) for f in view.fields)
         labels = ", ".join(_label(f.type.kind, quoted(f.column.name)) for f in view.fields)
         places = [shape.rowid] if shape.rowid else [quoted(f.column.name) for f in view.key_fields]
-        for where, values in _pages(con, quoted(view.table.name), places):
+        for where, values in stored_pages(con, quoted(view.table.name), places):
             # numbers of columns, because labels repeat where a name is also a column's
             order = ", ".join(str(n + 1) for n in range(len(view.fields)))
             page = f"SELECT {names} FROM {quoted(view.table.name)}{where}"
@@ -104,23 +101,3 @@ def _label(kind: Kind, name: str) -> str:
         for rule, unit in temporal.UNITS.items()
     )
     return f"CASE WHEN typeof({name}) NOT IN ('integer', 'real') THEN typeof({name}) {cases} ELSE typeof({name}) END"
-
-
-def _pages(con: sqlite3.Connection, table: str, places: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
-    """Conditions that cut a table into pages in its stored order."""
-    if not places:
-        yield "", []
-        return
-    left, order = row_value(places), ", ".join(places)
-    after: Sequence[Any] | None = None
-    while True:
-        marks, values = ([], []) if after is None else bound(after)
-        begin = f" WHERE {left} > {row_value(marks)}" if marks else ""
-        step = f"SELECT {order} FROM {table}{begin} ORDER BY {order} LIMIT 1 OFFSET {_ROWS_PER_PAGE - 1}"
-        end = con.execute(step, values).fetchone()
-        if end is None:
-            yield begin, values
-            return
-        last_marks, last = bound(end)
-        yield f"{begin}{' AND' if begin else ' WHERE'} {left} <= {row_value(last_marks)}", [*values, *last]
-        after = end

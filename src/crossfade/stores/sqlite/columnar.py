@@ -214,11 +214,8 @@ def decode_column(field: Field, column: pa.Array, classes: pa.Array | None) -> p
         if stored == "REAL":
             return decode_array(field, column)
         # integers and reals together: the same numbers, as long as every integer is exactly a double
-        numbers = field.type.kind in (Kind.FLOAT, Kind.DECIMAL) and stored == "NUMERIC"
         span = pc.min_max(column).as_py()
-        return (
-            decode_array(field, column) if numbers and -_EXACT < span["min"] <= span["max"] < _EXACT else None
-        )
+        return decode_array(field, column) if -_EXACT < span["min"] <= span["max"] < _EXACT else None
     if stored in ("INTEGER", "NUMERIC"):
         if pa.types.is_integer(kind):
             return decode_array(field, column)
@@ -227,6 +224,14 @@ def decode_column(field: Field, column: pa.Array, classes: pa.Array | None) -> p
     if stored == "TEXT" and pa.types.is_string(kind):
         return decode_array(field, column)
     return None
+
+
+def findable(field: Field, column: pa.ChunkedArray) -> bool:
+    """Whether the keys are certainly stored in forms by which they are looked up (``keys.key_forms``):
+    UUIDs in mixed case are not."""
+    if field.type.kind is not Kind.UUID or not pa.types.is_string(column.type):
+        return True
+    return any(pc.all(pc.equal(column, case(column))).as_py() for case in (pc.ascii_lower, pc.ascii_upper))
 
 
 def _number_of(kind: pa.DataType) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from decimal import Decimal
 from itertools import product
 from typing import Any
@@ -13,7 +13,7 @@ from crossfade.stores.base import Field, View
 from crossfade.stores.sqlite import temporal
 from crossfade.stores.sqlite.connection import Text
 from crossfade.stores.sqlite.decode import boolean_words, decode_value, time_rules
-from crossfade.stores.sqlite.encode import encode_value, field_affinity, plain_values
+from crossfade.stores.sqlite.encode import field_affinity, plain_values
 from crossfade.stores.sqlite.schema import Physical
 from crossfade.stores.sqlite.temporal import NotExact
 from crossfade.types import Kind, StoredAs
@@ -26,10 +26,11 @@ UNUSUAL = "the key is stored in a form that cannot be looked up"
 UNUSUAL_TODO = "write the key the way the table's other keys are written"
 
 
-def in_stored_order(view: View, physical: Physical) -> bool:
-    """Whether SQLite's order of the key's index is the canonical order, so that a scan can follow it."""
+def in_stored_order(view: View, physical: Physical, uniform: Container[str]) -> bool:
+    """Whether SQLite's order of the key's index is the canonical order, so that a scan can follow it.
+    ``uniform`` names the key fields whose values are known to be stored in one form."""
     return all(
-        _ordered(field, collation)
+        field.name in uniform or _ordered(field, collation)
         for field, collation in zip(view.key_fields, physical.collations, strict=True)
     )
 
@@ -69,14 +70,6 @@ def bound(values: Sequence[Any]) -> tuple[list[str], list[Any]]:
 def canonical_bound(field: Field, value: Any) -> Any:
     """A canonical Python value (of a ``KeyRange``) as a plain value (times as numbers)."""
     return plain_values(field, pa.array([value], field.type.arrow))[0]
-
-
-def stored_bound(view: View, bound: Sequence[Any]) -> tuple[Any, ...]:
-    """The stored values of a range's bound.  Only for keys that are read in stored order."""
-    return tuple(
-        encode_value(field, canonical_bound(field, value))
-        for field, value in zip(view.key_fields, bound, strict=True)
-    )
 
 
 def key_forms(field: Field, value: Any) -> list[Any]:

@@ -32,56 +32,53 @@ Key = tuple[Any, ...]
 class Listing:
     """All canonical keys of a table in canonical order (text by its UTF-8 bytes, decimals by value)."""
 
-    def __init__(
-        self, con: sqlite3.Connection, view: View, shape: Physical, rejects: RejectSink | None
-    ) -> None:
-        """Rows whose key has no canonical form go to ``rejects``, if there is one."""
-        self._con = con
+    def __init__(self, con: sqlite3.Connection, view: View, shape: Physical) -> None:
         self._view = view
         self._shape = shape
+        self._names = [quoted(f.column.name) for f in view.key_fields]
+        # a table without a rowid is read in the order of its key, whatever the collation
+        self._places = [shape.rowid] if shape.rowid else self._names
         self._decimals = [f.type.kind is Kind.DECIMAL for f in view.key_fields]
-        self.keys: list[Key] = sorted(self._read(rejects), key=self._rank)
+        self._unusable: list[Sequence[Any]] = []
+        self.keys: list[Key] = sorted(self._read(con), key=self._rank)
 
     def _rank(self, key: Sequence[Any]) -> Key:
         return tuple(Decimal(v) if d else v for v, d in zip(key, self._decimals, strict=True))
 
-    def _read(self, rejects: RejectSink | None) -> Iterator[Key]:
-        names = [quoted(f.column.name) for f in self._view.key_fields]
-        # a table without a rowid is ordered by its key, whatever the collation
-        places = [self._shape.rowid] if self._shape.rowid else names
-        width = len(places)
-        left = row_value(places)
+    def _read(self, con: sqlite3.Connection) -> Iterator[Key]:
+        width = len(self._places)
         present = [f"{quoted(f.column.name)} IS NOT NULL" for f in self._view.key_fields if f.column.nullable]
-        table = quoted(self._view.table.name)
         after: Sequence[Any] | None = None
         while True:
             tests, values = list(present), list[Any]()
             if after is not None:
                 marks, values = bound(after)
-                tests.append(f"{left} > {row_value(marks)}")
+                tests.append(f"{row_value(self._places)} > {row_value(marks)}")
             where = f" WHERE {' AND '.join(tests)}" if tests else ""
-            rows = self._con.execute(
-                f"SELECT {', '.join([*places, *names])} FROM {table}{where} "
-                f"ORDER BY {', '.join(places)} LIMIT {_KEYS_PER_PAGE}",
+            rows = con.execute(
+                f"SELECT {', '.join([*self._places, *self._names])} FROM {quoted(self._view.table.name)}{where} "
+                f"ORDER BY {', '.join(self._places)} LIMIT {_KEYS_PER_PAGE}",
                 values,
             ).fetchall()
             for row in rows:
                 try:
                     yield plain_key(self._view, row[width:])
                 except NotExact:
-                    if rejects is not None:
-                        self._reject(left, row[:width], rejects)
+                    self._unusable.append(row[:width])
             if len(rows) < _KEYS_PER_PAGE:
                 return
             after = rows[-1][:width]
 
-    def _reject(self, left: str, place: Sequence[Any], rejects: RejectSink) -> None:
-        marks, values = bound(place)
-        rows = self._con.execute(
-            f"SELECT {columns_sql(self._view)} FROM {quoted(self._view.table.name)} WHERE {left} = {row_value(marks)}",
-            values,
-        ).fetchall()
-        canonical_rows(self._view, rows, rejects)
+    def reject(self, con: sqlite3.Connection, rejects: RejectSink) -> None:
+        """Report the rows whose key has no canonical form."""
+        for place in self._unusable:
+            marks, values = bound(place)
+            rows = con.execute(
+                f"SELECT {columns_sql(self._view)} FROM {quoted(self._view.table.name)} "
+                f"WHERE {row_value(self._places)} = {row_value(marks)}",
+                values,
+            ).fetchall()
+            canonical_rows(self._view, rows, rejects)
 
     def _position(self, limit: Sequence[Any] | None, default: int) -> int:
         if limit is None:
@@ -89,13 +86,15 @@ class Listing:
         plain = tuple(canonical_bound(f, v) for f, v in zip(self._view.key_fields, limit, strict=True))
         return bisect_right(self.keys, self._rank(plain), key=self._rank)
 
-    def batches(self, over: KeyRange, rejects: RejectSink) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, con: sqlite3.Connection, over: KeyRange, rejects: RejectSink
+    ) -> Iterator[pa.RecordBatch]:
         """The rows of a range, in canonical key order."""
         start, end = self._position(over.after, 0), self._position(over.upto, len(self.keys))
         for begin in range(start, end, _ROWS_PER_PAGE):
             keys = self.keys[begin : min(begin + _ROWS_PER_PAGE, end)]
             rank = {key: number for number, key in enumerate(keys)}
-            found = sorted(find_rows(self._con, self._view, self._shape, keys), key=lambda f: rank[f.key])
+            found = sorted(find_rows(con, self._view, self._shape, keys), key=lambda f: rank[f.key])
             batch = canonical_rows(self._view, [one.row for one in found], rejects)
             if batch.num_rows:
                 yield batch

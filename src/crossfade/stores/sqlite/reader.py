@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,8 @@ from crossfade.stores.base import KeyRange, RejectSink, View
 from crossfade.stores.sqlite.columnar import Readers
 from crossfade.stores.sqlite.connection import Database, quoted
 from crossfade.stores.sqlite.decode import canonical_array
-from crossfade.stores.sqlite.keys import in_stored_order, plain_key, stored_bound
+from crossfade.stores.sqlite.forms import Form, stored_bound, uniform_forms
+from crossfade.stores.sqlite.keys import in_stored_order, plain_key
 from crossfade.stores.sqlite.listing import Listing
 from crossfade.stores.sqlite.lookup import columns_sql, physical_of
 from crossfade.stores.sqlite.page import canonical_rows
@@ -29,6 +30,8 @@ class TableReader:
         self._database = database
         self._readers = Readers(database)
         self._paces: dict[str, int] = {}
+        self._listings: dict[str, Listing] = {}
+        self._forms: dict[str, Mapping[str, Form]] = {}
 
     def close(self) -> None:
         self._readers.close()
@@ -39,10 +42,12 @@ class TableReader:
             return [KeyRange()]
         with self._database.reading() as con:
             shape = physical_of(con, view, self._database.where)
-            if in_stored_order(view, shape):
+            forms = self._forms[view.table.name] = uniform_forms(con, view, shape)
+            if in_stored_order(view, shape, forms):
                 bounds = list(_boundaries(con, view, PageSql(view, shape), rows))
             else:
-                keys = Listing(con, view, shape, None).keys
+                listing = self._listings[view.table.name] = Listing(con, view, shape)
+                keys = listing.keys
                 # the last boundary must leave rows behind it
                 bounds = [_canonical(view, keys[place]) for place in range(rows - 1, len(keys) - 1, rows)]
         return [KeyRange(after, upto) for after, upto in zip([None, *bounds], [*bounds, None], strict=True)]
@@ -54,12 +59,20 @@ class TableReader:
                 shape = physical_of(con, view, self._database.where)
                 if over.after is None:
                     _reject_null_keys(con, view, rejects)
-                if view.key and not in_stored_order(view, shape):
-                    listing = Listing(con, view, shape, rejects if over.after is None else None)
-                    yield from listing.batches(over, rejects)
+                forms = self._forms.get(view.table.name)
+                if forms is None or over == KeyRange():
+                    forms = uniform_forms(con, view, shape)
+                if view.key and not in_stored_order(view, shape, forms):
+                    # a plan's list serves its ranges; what is written since is in the log
+                    listing = self._listings.get(view.table.name) or Listing(con, view, shape)
+                    if over.after is None:
+                        listing.reject(con, rejects)
+                    yield from listing.batches(con, over, rejects)
+                    if over.upto is None:
+                        self._listings.pop(view.table.name, None)
                     return
-            after = None if over.after is None else stored_bound(view, over.after)
-            upto = None if over.upto is None else stored_bound(view, over.upto)
+            after = None if over.after is None else stored_bound(view, over.after, forms)
+            upto = None if over.upto is None else stored_bound(view, over.upto, forms)
             scan = TableScan(self._database, self._readers, view, shape, rejects)
             try:
                 yield from scan.batches(after, upto, known=self._paces.get(view.table.name))

@@ -23,6 +23,7 @@ from crossfade.stores.sqlite.columnar import (
     Readers,
     class_column,
     decode_column,
+    findable,
     needs_classes,
 )
 from crossfade.stores.sqlite.connection import Database, Text, patiently, quoted, row_value
@@ -307,7 +308,7 @@ class TableScan:
         for place, f in enumerate(self._view.fields):
             classes = table.column(f"t{place}").combine_chunks() if needs_classes(f) else None
             array = decode_column(f, table.column(f"c{place}").combine_chunks(), classes)
-            if array is None:
+            if array is None or (place in self._key_places and not findable(f, table.column(f"c{place}"))):
                 return None
             arrays.append(array)
         return pa.RecordBatch.from_arrays(arrays, schema=self._view.schema)

@@ -35,12 +35,11 @@ def _recorded(con: sqlite3.Connection, table: str) -> int:
 
 
 def raise_to(con: sqlite3.Connection, views: Sequence[View], least: Mapping[int, int], where: str) -> None:
-    """Make AUTOINCREMENT go on above ``least`` and above the largest key.
+    """Make AUTOINCREMENT go on above ``least``; SQLite itself goes on above the largest key.
 
     A plain INTEGER PRIMARY KEY has nothing to raise: SQLite gives max(rowid) + 1, which is above every key
     present but may repeat the key of a row that was deleted.
     """
-    present = last_values(con, views)
     for view in views:
         if view.id not in least or view.table.sequence is None:
             continue
@@ -49,7 +48,7 @@ def raise_to(con: sqlite3.Connection, views: Sequence[View], least: Mapping[int,
             raise StoreError(f"the table {view.table.name} is gone", where=where)
         if not shape.autoincrement:
             continue
-        value = max(least[view.id], present.get(view.id, 0))
+        value = least[view.id]
         done = con.execute(
             "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ? COLLATE NOCASE",
             (value, view.table.name),

@@ -12,6 +12,7 @@ import pyarrow as pa
 from crossfade.errors import Refused
 from crossfade.stores.base import (
     Applying,
+    Busy,
     Finding,
     KeyRange,
     RejectSink,
@@ -94,7 +95,7 @@ class SQLiteStore(StateVerbs, Loading):
     def holdable(self, view: View, rows: pa.Table, rejects: RejectSink) -> pa.Table:
         return holdable(view, rows, rejects)
 
-    def busy(self, views: Sequence[View]) -> list[str]:  # noqa: ARG002
+    def busy(self, views: Sequence[View]) -> list[Busy]:  # noqa: ARG002
         """SQLite does not tell who writes; a write lock that cannot be had for a second is all there is."""
         with self._db.mapped():
             con = self._db.open(timeout=1.0)
@@ -104,7 +105,8 @@ class SQLiteStore(StateVerbs, Loading):
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                return ["a write transaction is open for over a second (SQLite does not say whose)"]
+                what = "a write transaction is open for over a second (SQLite does not say whose)"
+                return [Busy(what, maintenance=False)]
             finally:
                 con.close()
         return []
