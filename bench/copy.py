@@ -51,6 +51,7 @@ AT_MOST_MEGABYTES = 400.0
 AT_MOST_VERIFY_PER_COPY = 1.0
 
 _SAMPLE_SECONDS = 0.02
+_MEMORY_SECONDS = 0.25
 
 # Checkpoints in the middle of one contender's turn would be noise for all.
 _SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "1h", "autovacuum": "off"}
@@ -197,6 +198,7 @@ class Bench:
 
 def _run(commands: list[list[str]], output: Path) -> Run:
     peak = 0
+    looked = 0.0
     with output.open("wb") as file:
         began = time.perf_counter()
         running = [
@@ -205,7 +207,10 @@ def _run(commands: list[list[str]], output: Path) -> Run:
         ]
         codes: list[int] = []
         while running:
-            peak = max(peak, sum(_tree_bytes(process) for process in running))
+            if time.perf_counter() - looked >= _MEMORY_SECONDS:
+                # Each look stops the process for a moment, so there are not many.
+                looked = time.perf_counter()
+                peak = max(peak, sum(_tree_bytes(process) for process in running))
             for process in list(running):
                 pid, status, usage = os.wait4(process.pid, os.WNOHANG)
                 if pid:
@@ -223,10 +228,11 @@ def _run(commands: list[list[str]], output: Path) -> Run:
 
 
 def _tree_bytes(process: psutil.Popen) -> int:
+    """Proportional set sizes: pages that several processes of a tree share are counted once."""
     total = 0
     try:
         for member in [process, *process.children(recursive=True)]:
-            total += member.memory_info().rss
+            total += member.memory_full_info().pss
     except psutil.Error:  # it has just ended
         pass
     return total

@@ -289,7 +289,7 @@ class Spec(_Model):
         "unfinished chunk per worker.",
     )
     workers: int = Field(
-        default=3, ge=1, le=64, description="Chunks that are copied or verified side by side."
+        default=2, ge=1, le=64, description="Chunks that are copied or verified side by side."
     )
     state: Path = Field(
         default=Path(".crossfade"),

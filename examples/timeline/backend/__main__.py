@@ -9,7 +9,6 @@ from pathlib import Path
 import uvicorn
 
 from examples.timeline.backend.app import Settings, create_app
-from examples.timeline.backend.migrate import migrate, seed
 from examples.timeline.backend.security import KEYS_VARIABLE, read_keys
 
 
@@ -37,6 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     chosen = parser.parse_args(arguments)
     if chosen.command == "migrate" or chosen.migrate:
+        from examples.timeline.backend.migrate import migrate, seed  # Alembic is slow to import
+
         migrate(chosen.database_url)
         if chosen.seed:
             seed(chosen.database_url)

@@ -59,6 +59,5 @@ class Database:
 
 
 def now() -> datetime:
-    """This instant, cut to the milliseconds that the tables keep."""
-    moment = datetime.now(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    """This instant; the tables keep its milliseconds."""
+    return datetime.now(UTC)

@@ -53,7 +53,7 @@ def create_app(path: Path, *, statistics_ttl: float = 5.0) -> Flask:
         return response
 
     _add_errors(app)
-    _add_reading(app, db, statistics_ttl)
+    _add_reading(app, store, db, statistics_ttl)
     _add_playing(app, store, db)
     _add_pages(app)
     return app
@@ -83,13 +83,16 @@ def _add_errors(app: Flask) -> None:
         return error_reply(ApiError(500, "internal_error", "Something went wrong."))
 
 
-def _add_reading(app: Flask, db: Callable[[], sqlite3.Connection], statistics_ttl: float) -> None:
+def _add_reading(
+    app: Flask, store: database.Database, db: Callable[[], sqlite3.Connection], statistics_ttl: float
+) -> None:
     kept: dict[str, Any] = {"until": 0.0, "answer": None}
 
     @app.get("/api/health")
     def health() -> Response:
         try:
-            db().execute("SELECT 1 FROM events LIMIT 1").fetchone()
+            with store.reading(db()) as connection:
+                connection.execute("SELECT 1 FROM events LIMIT 1").fetchone()
         except sqlite3.Error:
             return reply({"status": "unavailable", "database": "unreachable"}, 503)
         return reply({"status": "ok", "database": "reachable"})
@@ -108,14 +111,9 @@ def _add_reading(app: Flask, db: Callable[[], sqlite3.Connection], statistics_tt
                 conditions.append(f"{column} = ?")
                 values.append(value)
         order, most = ("id", limit + 1) if count is None else ("random()", count)
-        rows = (
-            db()
-            .execute(
-                f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?",
-                (*values, most),
-            )
-            .fetchall()
-        )
+        query = f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
+        with store.reading(db()) as connection:
+            rows = connection.execute(query, (*values, most)).fetchall()
         more = count is None and len(rows) > limit
         if more:
             rows = rows[:limit]
@@ -128,13 +126,16 @@ def _add_reading(app: Flask, db: Callable[[], sqlite3.Connection], statistics_tt
 
     @app.get("/api/categories")
     def categories() -> Response:
-        rows = db().execute("SELECT category, count(*) FROM events GROUP BY category ORDER BY category")
+        query = "SELECT category, count(*) FROM events GROUP BY category ORDER BY category"
+        with store.reading(db()) as connection:
+            rows = connection.execute(query).fetchall()
         return reply({"items": [{"name": name, "events": count} for name, count in rows]})
 
     @app.get("/api/statistics")
     def statistics() -> Response:
         if time.monotonic() >= kept["until"]:
-            kept["answer"] = figures.statistics(db())
+            with store.reading(db()) as connection:
+                kept["answer"] = figures.statistics(connection)
             kept["until"] = time.monotonic() + statistics_ttl
         return reply(kept["answer"])
 
@@ -142,7 +143,9 @@ def _add_reading(app: Flask, db: Callable[[], sqlite3.Connection], statistics_tt
     def leaderboard() -> Response:
         limit = wanted.query_integer(request.args, "limit", 10) or 10
         difficulty = wanted.query_choice(request.args, "difficulty", (*rules.DIFFICULTIES, rules.MIXED))
-        return reply(figures.leaderboard(db(), limit, difficulty))
+        with store.reading(db()) as connection:
+            answer = figures.leaderboard(connection, limit, difficulty)
+        return reply(answer)
 
 
 def _add_playing(app: Flask, store: database.Database, db: Callable[[], sqlite3.Connection]) -> None:
@@ -152,14 +155,9 @@ def _add_playing(app: Flask, store: database.Database, db: Callable[[], sqlite3.
         after = wanted.session_cursor(request.args)
         where = "" if after is None else " WHERE (started_at, id) < (?, ?)"
         bounds = () if after is None else (database.stored_time(after[0]), after[1])
-        rows = (
-            db()
-            .execute(
-                f"SELECT * FROM game_sessions{where} ORDER BY started_at DESC, id DESC LIMIT ?",
-                (*bounds, limit + 1),
-            )
-            .fetchall()
-        )
+        query = f"SELECT * FROM game_sessions{where} ORDER BY started_at DESC, id DESC LIMIT ?"
+        with store.reading(db()) as connection:
+            rows = connection.execute(query, (*bounds, limit + 1)).fetchall()
         cursor = None
         if len(rows) > limit:
             rows = rows[:limit]
@@ -175,7 +173,9 @@ def _add_playing(app: Flask, store: database.Database, db: Callable[[], sqlite3.
 
     @app.get("/api/game-sessions/<session_id>")
     def read(session_id: str) -> Response:
-        return reply(games.read(db(), session_id))
+        with store.reading(db()) as connection:
+            answer = games.read(connection, session_id)
+        return reply(answer)
 
     @app.post("/api/game-sessions/<session_id>/moves")
     def move(session_id: str) -> Response:

@@ -12,13 +12,18 @@ from pathlib import Path
 from examples.timeline.events import load_events
 
 BUSY_TIMEOUT_S = 5.0
+READERS_WAIT_S = 0.1
 
 _SCHEMA = Path(__file__).parent / "schema.sql"
 
 
 class Database:
-    """One SQLite file.  Its writers take turns here: waiting in SQLite's own busy loop, which sleeps for
-    up to a tenth of a second at a time, is left for writers of other processes."""
+    """One SQLite file.
+
+    In rollback-journal mode a commit waits until nobody reads, and SQLite waits by sleeping, up to a tenth
+    of a second at a time: with a few busy threads that halves what the app can serve.  So the threads of
+    this process take turns here; SQLite's own waiting is left for other processes.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,6 +35,17 @@ class Database:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
+
+    @contextmanager
+    def reading(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        """A turn for reading.  After ``READERS_WAIT_S`` it reads without one: whoever holds the turn is then
+        waiting for another process, which does not stop readers."""
+        mine = self._turn.acquire(timeout=READERS_WAIT_S)
+        try:
+            yield connection
+        finally:
+            if mine:
+                self._turn.release()
 
     @contextmanager
     def writing(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
@@ -73,8 +89,9 @@ class Database:
 
 
 def stored_time(moment: datetime) -> str:
-    """UTC text with milliseconds, as SQLite's own date functions write it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
+    """UTC text, cut to milliseconds, as Python's own adapter writes it; its order is the order of time."""
+    moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000).isoformat(sep=" ")
 
 
 def read_time(text: str) -> datetime:

@@ -32,7 +32,7 @@ def run(
             help="With SOURCE TARGET: write rows that TARGET cannot hold here, instead of stopping."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="With SOURCE TARGET: chunks side by side.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="With SOURCE TARGET: chunks side by side.")] = 2,
     as_json: JsonOption = False,
 ) -> None:
     """Copy every row.  With a spec, capture is installed first, so the application may go on writing; with

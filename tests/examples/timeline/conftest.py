@@ -18,11 +18,8 @@ import httpx
 import psycopg
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))
-
-from crossfade.stores.postgres.embedded import EmbeddedPostgres  # noqa: E402
-from examples.timeline.backend.migrate import migrate, seed  # noqa: E402
+from crossfade.stores.postgres.embedded import EmbeddedPostgres
+from examples.timeline.backend.migrate import migrate, seed
 
 KEYS = {"viewer": "look-key", "editor": "edit-key", "admin": "full-key"}
 _numbers = itertools.count(1)
