@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from router_scene import App, Scene, free_port
+
+from tests.routers.router_scene import App, Scene, free_port
 
 
 @pytest.fixture

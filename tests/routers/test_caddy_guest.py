@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from router_scene import Background, Scene, eventually, free_port
 
 from crossfade.errors import RouterError
 from crossfade.routers.caddy import CaddyRouter
@@ -23,6 +22,7 @@ from crossfade.routers.caddy_admin import Admin
 from crossfade.routers.caddy_guest import _change
 from crossfade.routers.caddy_process import binary
 from crossfade.stores.base import Side
+from tests.routers.router_scene import Background, Scene, eventually, free_port
 
 
 @dataclass

@@ -8,10 +8,10 @@ import socket
 import time
 
 import pytest
-from router_scene import Background, Scene, eventually
 
 from crossfade.routers.caddy_config import HELD
 from crossfade.stores.base import Side
+from tests.routers.router_scene import Background, Scene, eventually
 
 
 def test_held_requests_wait_and_go_to_the_new_leader(scene: Scene) -> None:

@@ -14,11 +14,11 @@ import time
 
 import psutil
 import pytest
-from router_scene import App, Background, Scene, eventually, free_port
 
 from crossfade.errors import RouterError, SpecError
 from crossfade.routers.caddy_admin import Admin, local_endpoint
 from crossfade.stores.base import Side
+from tests.routers.router_scene import App, Background, Scene, eventually, free_port
 
 
 def pid(scene: Scene) -> int:

@@ -6,11 +6,11 @@ import time
 import uuid
 
 import pytest
-from router_scene import Background, Scene, eventually
 
 from crossfade.errors import SpecError
 from crossfade.routers.caddy_config import BUCKET_COOKIE, WROTE_COOKIE, percent, threshold
 from crossfade.stores.base import Side
+from tests.routers.router_scene import Background, Scene, eventually
 
 CLIENTS = [f"{(2 * n + 1) * 2**32 // 400:08x}-0000-4000-8000-000000000000" for n in range(200)]
 """200 clients whose buckets lie evenly, so that proportions are exact."""

@@ -21,6 +21,7 @@ import pytest
 from crossfade.stores.postgres.embedded import EmbeddedPostgres
 from examples.timeline.backend.migrate import migrate, seed
 
+ROOT = Path(__file__).resolve().parents[3]
 KEYS = {"viewer": "look-key", "editor": "edit-key", "admin": "full-key"}
 _numbers = itertools.count(1)
 

@@ -17,11 +17,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from conftest import KEYS, Running, running
 from examples.timeline.backend.database import dialect_url
 from examples.timeline.backend.migrate import migrate, seed
 from examples.timeline.backend.models import Base
 from examples.timeline.backend.security import Role, read_keys
+from tests.examples.timeline.conftest import KEYS, Running, running
 
 GAME = {"player_name": "Ada", "card_count": 3}
 NEW = {"title": "Proof", "year": 1999, "category": "science", "difficulty": "hard"}

@@ -14,8 +14,8 @@ import httpx
 import psycopg
 import pytest
 
-from conftest import Running
 from examples.timeline.legacy.database import stored_time
+from tests.examples.timeline.conftest import Running
 
 SESSION = "5b0c1f4e-6f0d-4d0a-9a39-0b6f1c1c9f10"
 _TIMES = re.compile(rb'"(started_at|completed_at|placed_at)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"')

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from conftest import free_port
 from examples.timeline import once
 from examples.timeline.once import Browser, RequestFailed
+from tests.examples.timeline.conftest import free_port
 
 Handler = Callable[["RawServer", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

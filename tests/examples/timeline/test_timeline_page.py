@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect, sync_playwright
 
-from conftest import Running
+from tests.examples.timeline.conftest import Running
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [

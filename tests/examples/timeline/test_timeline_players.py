@@ -16,13 +16,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from test_timeline_once import RawServer, answering, close_after_receipt
 
-from conftest import ROOT, Running
 from examples.timeline.audit import Audit, audit
 from examples.timeline.ledger import Ledger, Promise, read_ledger
 from examples.timeline.players import Players
 from examples.timeline.tally import Latencies, write_report
+from tests.examples.timeline.conftest import ROOT, Running
+from tests.examples.timeline.test_timeline_once import RawServer, answering, close_after_receipt
 
 
 def play(base_url: str, ledger: Path, duration: float, **options: Any) -> dict[str, Any]:

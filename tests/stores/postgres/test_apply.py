@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from scene import (
+
+from crossfade.errors import LeaseLost, Refused, StoreError
+from crossfade.stores.base import Applied, Token
+from crossfade.stores.postgres import PostgresStore
+from tests.stores.postgres.scene import (
     MOVE,
     TOKEN,
     app,
@@ -18,10 +22,6 @@ from scene import (
     view_of,
     views_of,
 )
-
-from crossfade.errors import LeaseLost, Refused, StoreError
-from crossfade.stores.base import Applied, Token
-from crossfade.stores.postgres import PostgresStore
 
 
 def test_upserts_and_deletes_are_counted(store: PostgresStore, postgres_url: str) -> None:

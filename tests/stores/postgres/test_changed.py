@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import psycopg
 import pyarrow as pa
 import pytest
-from scene import MOVE, app, everything, keys_of, leader, refuse, view_of, views_of
 
 from crossfade.stores.base import Role, Side, View
 from crossfade.stores.postgres import PostgresStore
+from tests.stores.postgres.scene import MOVE, app, everything, keys_of, leader, refuse, view_of, views_of
 
 
 def logged(store: PostgresStore, view: View, since: str | None = None) -> list[object]:

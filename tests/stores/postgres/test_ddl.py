@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from scene import MOVE, TOKEN, app, change, follower, listed
 
 from crossfade.stores.base import Chunk, Column, Field, ForeignKey, Index, Table, View
 from crossfade.stores.postgres import PostgresStore
@@ -11,6 +10,7 @@ from crossfade.stores.postgres.ddl import native_type
 from crossfade.stores.postgres.defaults import portable, translated
 from crossfade.stores.postgres.names import fitted
 from crossfade.types import Kind, LogicalType
+from tests.stores.postgres.scene import MOVE, TOKEN, app, change, follower, listed
 
 
 def L(kind: str, **more: object) -> LogicalType:  # noqa: N802

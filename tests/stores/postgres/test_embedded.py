@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from scene import app
 
 from crossfade.errors import StoreError
 from crossfade.stores.postgres.embedded import EmbeddedPostgres
+from tests.stores.postgres.scene import app
 
 
 @pytest.fixture

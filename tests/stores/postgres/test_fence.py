@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from scene import MOVE, app, eventually, follower, leader, lease, view_of, views_of
 
 from crossfade.errors import AttemptOver, BudgetOver, CrossfadeError, StoreError, StoreUnreachable
 from crossfade.stores.base import Role, Side
 from crossfade.stores.postgres import PostgresStore
+from tests.stores.postgres.scene import MOVE, app, eventually, follower, leader, lease, view_of, views_of
 
 REFUSED = psycopg.errors.ReadOnlySqlTransaction
 

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scene import app, refuse, rows_of, view_of
 
 from crossfade.stores.base import Field, Rejected, View
 from crossfade.stores.postgres import PostgresStore
 from crossfade.stores.postgres.values import END_DAY, FIRST_DAY, FIRST_US
 from crossfade.types import canonical_decimal
+from tests.stores.postgres.scene import app, refuse, rows_of, view_of
 
 CASES: list[tuple[str, list[Any], list[Any]]] = [
     ("smallint", [0, -32768, 32767], [32768, -32769]),

@@ -8,11 +8,23 @@ from collections.abc import Iterator
 import psycopg
 import pyarrow as pa
 import pytest
-from scene import MOVE, TOKEN, app, change, eventually, follower, lease, listed, rows_of, view_of, views_of
 
 from crossfade.errors import LeaseLost, Refused, StoreError
 from crossfade.stores.base import Chunk, Token, View
 from crossfade.stores.postgres import PostgresStore
+from tests.stores.postgres.scene import (
+    MOVE,
+    TOKEN,
+    app,
+    change,
+    eventually,
+    follower,
+    lease,
+    listed,
+    rows_of,
+    view_of,
+    views_of,
+)
 
 
 def loaded(store: PostgresStore, view: View, rows: list[tuple[object, ...]], number: int = 1, token: Token = TOKEN) -> int:  # fmt: skip

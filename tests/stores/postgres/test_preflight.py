@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scene import MOVE, app, everything, follower, leader, refuse, view_of, views_of
 
 from crossfade.errors import BackupError, StoreError, UsageError
 from crossfade.stores.postgres import PostgresStore, backup
+from tests.stores.postgres.scene import MOVE, app, everything, follower, leader, refuse, view_of, views_of
 
 
 def checks(store: PostgresStore, *tables: str, leads: bool = False) -> dict[str, str]:

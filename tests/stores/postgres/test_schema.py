@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from scene import app
-
 from crossfade.stores.base import ForeignKey
 from crossfade.stores.postgres import PostgresStore
 from crossfade.types import Kind, LogicalType
+from tests.stores.postgres.scene import app
 
 SQL = """
 CREATE TYPE mood AS ENUM ('a', 'b');
@@ -62,7 +61,7 @@ def test_tables_and_columns(store: PostgresStore, postgres_url: str) -> None:
 
 
 def test_domains_are_written_and_read(store: PostgresStore, postgres_url: str) -> None:
-    from scene import TOKEN, change, follower, listed, view_of
+    from tests.stores.postgres.scene import TOKEN, change, follower, listed, view_of
 
     with app(postgres_url) as c:
         c.execute("CREATE DOMAIN k AS bigint CHECK (VALUE > 0); CREATE DOMAIN t AS text NOT NULL")

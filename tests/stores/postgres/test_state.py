@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from scene import MOVE, TOKEN, app, follower, lease, view_of
 
 from crossfade.errors import LeaseHeld, LeaseLost, Refused
 from crossfade.stores.base import Role, Side, View
 from crossfade.stores.postgres import PostgresStore
+from tests.stores.postgres.scene import MOVE, TOKEN, app, follower, lease, view_of
 
 
 @pytest.fixture

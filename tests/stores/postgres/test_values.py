@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scene import TOKEN, app, change, everything, follower, keys_of, refuse, rows_of, view_of
 
 from crossfade.stores.base import Change, Chunk, KeyRange, Rejected
 from crossfade.stores.postgres import PostgresStore
@@ -30,6 +29,17 @@ from crossfade.stores.postgres.values import (
     INT64_MIN,
 )
 from crossfade.types import canonical_decimal, canonical_jsonb
+from tests.stores.postgres.scene import (
+    TOKEN,
+    app,
+    change,
+    everything,
+    follower,
+    keys_of,
+    refuse,
+    rows_of,
+    view_of,
+)
 
 COLUMNS = {
     "b": "boolean",

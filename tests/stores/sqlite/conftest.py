@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlite_scene import Scene
+
+from tests.stores.sqlite.sqlite_scene import Scene
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlite_scene import MOVE, TOKEN, change
 
 from crossfade.errors import LeaseLost, Refused, StoreError, Unrepresentable
 from crossfade.stores.base import Applied, Token
 from crossfade.types import Kind, StoredAs
+from tests.stores.sqlite.sqlite_scene import MOVE, TOKEN, change
 
 
 def apply(made, *changes, position="1"):

@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from sqlite_scene import MOVE, TOKEN, change
 
 from crossfade.errors import Refused, Unrepresentable
 from crossfade.stores.base import Role, Side
 from crossfade.stores.sqlite.capture import capture_triggers
 from crossfade.stores.sqlite.schema import unique_indexes
 from crossfade.types import Kind
+from tests.stores.sqlite.sqlite_scene import MOVE, TOKEN, change
 
 
 def test_insert_update_delete(scene) -> None:

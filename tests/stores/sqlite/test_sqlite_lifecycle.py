@@ -7,11 +7,11 @@ import threading
 
 import pyarrow as pa
 import pytest
-from sqlite_scene import LEASE, MOVE, TOKEN, Scene
 
 from crossfade.errors import BackupError, LeaseLost, StoreError
 from crossfade.stores.base import Chunk, KeyRange, Rejected, Role, Side, Token
 from crossfade.types import Kind, StoredAs
+from tests.stores.sqlite.sqlite_scene import LEASE, MOVE, TOKEN, Scene
 
 
 def levels(findings, check: str) -> list[str]:

@@ -12,10 +12,10 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlite_scene import LEASE, MOVE, Scene
 
 from crossfade.errors import AttemptOver, BudgetOver, LeaseHeld, LeaseLost, StoreError
 from crossfade.stores.base import Role, Side
+from tests.stores.sqlite.sqlite_scene import LEASE, MOVE, Scene
 
 
 @pytest.fixture(params=["delete", "wal"])
