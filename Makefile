@@ -34,6 +34,7 @@ demo: install ## the whole move under traffic (KEEP=1 leaves the game running in
 bench: install ## copy and verify against pgloader and psql (ARGS="--rows 200000" for less)
 	scripts/system-packages pgloader
 	$(BIN)/python bench/copy.py $(ARGS)
+	$(BIN)/python -m bench.locks
 
 docs: install ## docs/cli.md, docs/spec.md, docs/errors.md and the JSON Schema, from the code
 	$(BIN)/python scripts/generate_docs.py

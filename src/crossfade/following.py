@@ -31,12 +31,13 @@ _NOTE = 1.0
 
 @dataclass(slots=True)
 class Followed:
-    """What a run of ``follow`` did: passes, changed keys, the longest time behind (seconds), and the
-    switch that the guard made, if it did."""
+    """What a run of ``follow`` did: passes, changed keys, the longest time behind and the longest lock on an
+    application's database (seconds), and the switch that the guard made, if it did."""
 
     passes: int = 0
     keys: int = 0
     longest_lag: float = 0.0
+    longest_lock: float = 0.0
     rollback: Switched | None = None
     rollback_reason: str = ""
 
@@ -115,6 +116,7 @@ class Follower:
             self._alarmed = ""
             self.result.passes += 1
             self.result.keys += done.keys
+            self.result.longest_lock = max(store.longest_lock() for store in self.move.stores.values())
             self.result.longest_lag = max(self.result.longest_lag, time.time() - self._equal_at)
             self._equal_at = began
             self._keep_house(passes, standing)

@@ -30,11 +30,13 @@ MOVE = "plain-copy"
 
 @dataclass(frozen=True, slots=True)
 class PlainCopied:
-    """What a plain copy wrote, and what it has to say about the tables it made."""
+    """What a plain copy wrote, what it has to say about the tables it made, and the longest lock on the source
+    (seconds)."""
 
     copied: Copied
     findings: tuple[Finding, ...]
     seconds: float
+    longest_lock: float
 
 
 def spec_of(source: str, target: str, *, reject: Path | None = None, **settings: object) -> Spec:
@@ -130,7 +132,8 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
             findings.extend(f for f in target.finish_load(views) if f.level != "ok")
             target.raise_sequences(views, {})
         target.uninstall(MOVE)
-    return PlainCopied(copied, tuple(findings), time.monotonic() - started)
+        locked = source.longest_lock()
+    return PlainCopied(copied, tuple(findings), time.monotonic() - started, locked)
 
 
 def _mapping(

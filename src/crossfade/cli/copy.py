@@ -18,6 +18,7 @@ JSON = {
     "resumed": "rows that an earlier, interrupted run had written",
     "rejected": "rows in the reject file",
     "seconds": "how long it took",
+    "longest_lock_ms": "longest time that one of our transactions could keep the application's writer waiting",
     "findings": "list of {level, check, what, where, todo}: what could not be translated",
 }
 
@@ -58,18 +59,26 @@ def _plain(
     done = copy_plain(
         spec_of(source, target, reject=rejects, workers=workers), rejects=rejects, reporter=console
     )
-    return _result(done.copied, done.seconds) | {"findings": list(done.findings)}
+    return _result(done.copied, done.seconds) | {
+        "longest_lock_ms": round(done.longest_lock * 1000, 1),
+        "findings": list(done.findings),
+    }
 
 
 def _move(spec: Path, console: Console) -> dict[str, Any]:
     import time
 
     from crossfade.move import Move
+    from crossfade.stores.base import Side
 
     started = time.monotonic()
     with Move.open(spec, reporter=console) as move:
         copied = move.copy()
-    return _result(copied, time.monotonic() - started) | {"findings": []}
+        locked = move.stores[Side.OLD].longest_lock()
+    return _result(copied, time.monotonic() - started) | {
+        "longest_lock_ms": round(locked * 1000, 1),
+        "findings": [],
+    }
 
 
 def _result(copied: Copied, seconds: float) -> dict[str, Any]:
@@ -89,6 +98,7 @@ def _text(result: dict[str, Any]) -> str:
         f"copied {result['total']:,} rows in {result['seconds']:.1f} s ({rate:,.0f} rows/s)"
         + (f", {result['resumed']:,} were there already" if result["resumed"] else "")
         + (f", {result['rejected']:,} rejected" if result["rejected"] else "")
+        + f"; longest lock on the source {result['longest_lock_ms']:.1f} ms"
     )
     lines.extend(f"{f.level}: {f.where}: {f.what}" for f in result["findings"])
     return "\n".join(lines)

@@ -13,6 +13,7 @@ JSON = {
     "passes": "passes made",
     "keys": "changed keys brought over",
     "longest_lag": "longest time behind, in seconds",
+    "longest_lock_ms": "longest time that one of our transactions could keep an application's writer waiting",
     "rollback": "what the guard's rollback did (the shape of `cutover`), or null",
     "rollback_reason": "why the guard rolled back, or an empty text",
 }
@@ -39,9 +40,13 @@ def run(
                 "passes": done.passes,
                 "keys": done.keys,
                 "longest_lag": round(done.longest_lag, 3),
+                "longest_lock_ms": round(done.longest_lock * 1000, 1),
                 "rollback": done.rollback,
                 "rollback_reason": done.rollback_reason,
             },
             as_json,
-            lambda: f"{done.passes:,} passes, {done.keys:,} keys, at most {done.longest_lag:.2f} s behind",
+            lambda: (
+                f"{done.passes:,} passes, {done.keys:,} keys, at most {done.longest_lag:.2f} s behind, "
+                f"longest lock {done.longest_lock * 1000:.1f} ms"
+            ),
         )

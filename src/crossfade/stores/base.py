@@ -364,6 +364,11 @@ class Store(Protocol):
     url: str
     """The address with the password masked."""
 
+    def longest_lock(self) -> float:
+        """Seconds: the longest that one of our transactions could keep the application's writers waiting since
+        this store was opened; the fence of a switch is not counted.  0 where readers block nobody."""
+        ...
+
     # -- looking (changes nothing) --
     def identity(self) -> str:
         """What tells this database from a copy or a restored one (opaque)."""

@@ -92,6 +92,9 @@ class PostgresStore:
     def holdable(self, view: View, rows: pa.Table, rejects: RejectSink) -> pa.Table:
         return holdable.holdable(self._db, view, rows, rejects)
 
+    def longest_lock(self) -> float:
+        return 0.0
+
     def busy(self, views: Sequence[View]) -> list[Busy]:
         return preflight.busy(self._db, views)
 

@@ -9,10 +9,11 @@ are therefore kept in other processes (``columnar``).
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote as url_quote
@@ -113,12 +114,27 @@ def store_error(error: sqlite3.Error, where: str) -> StoreError:
     return StoreError(str(error), where=where)
 
 
+class LockTimes:
+    """The longest time (seconds) for which one of our transactions could keep the application waiting: every
+    write, and in rollback-journal mode every read, because it keeps a writer from committing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.longest = 0.0
+
+    def note(self, seconds: float) -> None:
+        """A lock was held that long."""
+        with self._lock:
+            self.longest = max(self.longest, seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """One SQLite file and how long (seconds) a statement waits for its locks."""
 
     path: Path
     busy_timeout: float
+    locks: LockTimes = field(default_factory=LockTimes, compare=False, repr=False)
 
     @property
     def where(self) -> str:
@@ -177,7 +193,13 @@ class Database:
             # BEGIN alone takes no snapshot; the first read does
             first = "SELECT count(*) FROM sqlite_master"
             patiently(lambda: con.execute(first).fetchone(), self.busy_timeout)
-            yield con
+            began = time.monotonic()
+            try:
+                yield con
+            finally:
+                mode = con.execute("PRAGMA journal_mode").fetchone()[0]
+                if text(mode) != "wal":
+                    self.locks.note(time.monotonic() - began)
 
     @contextmanager
     def writing(self, *, create: bool = False, timeout: float | None = None) -> Iterator[sqlite3.Connection]:
@@ -186,12 +208,15 @@ class Database:
             con = self.open(create=create, timeout=timeout)
             try:
                 begin_immediate(con, self.busy_timeout if timeout is None else timeout)
+                began = time.monotonic()
                 try:
                     yield con
                     commit(con, min(COMMIT_WAIT, self.busy_timeout if timeout is None else timeout))
                 except BaseException:
                     rollback(con)
                     raise
+                finally:
+                    self.locks.note(time.monotonic() - began)
             finally:
                 con.close()
 

@@ -68,6 +68,9 @@ class SQLiteStore(StateVerbs, Loading):
         self._reader = TableReader(self._db)
         self._prints = Fingerprints()
 
+    def longest_lock(self) -> float:
+        return self._db.locks.longest
+
     # -- looking --
 
     def identity(self) -> str:
