@@ -14,7 +14,7 @@ from crossfade.spec import TableRule
 from crossfade.stores.base import Side, Store, View
 from crossfade.sync.mapping import Pair
 from crossfade.sync.rejects import Policy
-from crossfade.sync.verify import verify
+from crossfade.sync.verify import Progress, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,14 @@ class BackedUp:
     seconds: float
 
 
-def back_up(store: Store, folder: Path, views: Sequence[View], move: str) -> BackedUp:
+def back_up(
+    store: Store,
+    folder: Path,
+    views: Sequence[View],
+    move: str,
+    *,
+    progress: Progress = lambda _table, _rows: None,
+) -> BackedUp:
     """Back up a store, restore the backup to a scratch place, read every row of it and compare them with
     the live database.  ``BackupError`` when it cannot be restored or lacks a table.
 
@@ -60,6 +67,7 @@ def back_up(store: Store, folder: Path, views: Sequence[View], move: str) -> Bac
             pairs,
             Side.OLD,
             rejects=Policy({v.table.name for v in views}, None),
+            progress=progress,
         )
     return BackedUp(
         file=str(file),

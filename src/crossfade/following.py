@@ -64,6 +64,13 @@ class Follower:
     def run(self) -> Followed:
         """Follow.  ``LeaseHeld`` when somebody else does already; afterwards a lease that is taken away by
         a switch is waited for."""
+        self.move.reporter.begin("follow", {"keys": 0})
+        try:
+            return self._run()
+        finally:
+            self.move.reporter.end()
+
+    def _run(self) -> Followed:
         first = True
         while not self.stopped.is_set():
             try:
@@ -110,6 +117,7 @@ class Follower:
                 # A value that cannot be held, a row that does not read back: an alarm at once, and again
                 # and again, until somebody mends it; nothing is skipped.
                 self._alarm(error)
+                self.move.reporter.lag(time.time() - self._equal_at)
                 self._judge_lag(standing, time.time() - self._equal_at)
                 self.stopped.wait(1.0)
                 continue
@@ -119,6 +127,8 @@ class Follower:
             self.result.longest_lock = max(store.longest_lock() for store in self.move.stores.values())
             self.result.longest_lag = max(self.result.longest_lag, time.time() - self._equal_at)
             self._equal_at = began
+            self.move.reporter.advance("keys", done.keys)
+            self.move.reporter.lag(time.time() - began)
             self._keep_house(passes, standing)
             if self._guard_says_back(standing):
                 return

@@ -137,10 +137,16 @@ class Move:
             leads = side is (standing.leader or Side.OLD)
             findings.extend(self.stores[side].preflight(mapping.views(side), leads=leads))
         source = standing.leader or Side.OLD
+        self._begin("check", list(mapping.pairs), source)
         for pair in mapping.pairs:
             findings.extend(self.stores[source].census(pair.view(source), lambda _rejected: None))
-            findings.extend(holdable_findings(self.stores[source], self.stores[source.other], pair, source))
+            findings.extend(
+                holdable_findings(
+                    self.stores[source], self.stores[source.other], pair, source, self.reporter.advance
+                )
+            )
             findings.extend(reverse_findings(pair))
+        self.reporter.end()
         findings.extend(self._check_target(mapping, standing))
         if self.router is not None:
             try:
@@ -183,12 +189,18 @@ class Move:
     def backup(self) -> BackedUp:
         """A backup of the leading store that was restored and compared before it counts."""
         side = self.standing().leader or Side.OLD
-        done = back_up(
-            self.stores[side],
-            self.spec.state / "backups",
-            [pair.view(side) for pair in self.mapping().pairs],
-            self.spec.move,
-        )
+        pairs = list(self.mapping().pairs)
+        self._begin("backup", pairs, side)
+        try:
+            done = back_up(
+                self.stores[side],
+                self.spec.state / "backups",
+                [pair.view(side) for pair in pairs],
+                self.spec.move,
+                progress=self.reporter.advance,
+            )
+        finally:
+            self.reporter.end()
         self.ledger.append("backup.done", side=side.value, **asdict(done))
         return done
 
@@ -212,7 +224,7 @@ class Move:
             old, new = self.stores[Side.OLD], self.stores[Side.NEW]
             self._note_fingerprints(mapping, Side.OLD)
             new.prepare_load(mapping.views(Side.NEW))
-            self.reporter.begin("copy", {p.name: old.count(p.name) for p in mapping.pairs})
+            self._begin("copy", list(mapping.pairs), Side.OLD)
             try:
                 copied = copy(
                     old,
@@ -338,9 +350,7 @@ class Move:
         return found
 
     def _compare(self, pairs: list[Pair], leader: Side) -> Verification:
-        self.reporter.begin(
-            "verify", {p.name: self.stores[leader].count(p.view(leader).table.name) for p in pairs}
-        )
+        self._begin("verify", pairs, leader)
         try:
             return verify(
                 self.stores[leader],
@@ -524,6 +534,10 @@ class Move:
             self.ledger.append("router.started", leader=(standing.leader or Side.OLD).value)
 
     # -- small things ------------------------------------------------------------
+
+    def _begin(self, stage: str, pairs: list[Pair], side: Side) -> None:
+        counts = {p.name: self.stores[side].count(p.view(side).table.name) for p in pairs}
+        self.reporter.begin(stage, counts)
 
     def _lease(self, verb: str, standing: Standing | None = None, required: Side | None = None) -> Held:
         standing = standing or self.standing()

@@ -20,6 +20,10 @@ class Reporter(Protocol):
         """Rows done in the running stage."""
         ...
 
+    def lag(self, seconds: float) -> None:
+        """How far the follower is behind, while following."""
+        ...
+
     def end(self) -> None:
         """The running stage is over."""
         ...
@@ -35,6 +39,9 @@ class Quiet:
         pass
 
     def advance(self, table: str, rows: int) -> None:
+        pass
+
+    def lag(self, seconds: float) -> None:
         pass
 
     def end(self) -> None:

@@ -20,8 +20,10 @@ _SIGN = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
 
 def run(spec: SpecOption = DEFAULT_SPEC, as_json: JsonOption = False) -> None:
-    """Look at both sides before anything is changed: types and values, the mapping both ways, triggers,
-    other writers, disk, clock, versions.  Exit 1 when something would stop the move."""
+    """Look at both sides before anything is changed: types and values, the mapping both ways, triggers, other writers, disk, clock, versions.
+
+    Exit 1 when something would stop the move.
+    """
     with failing(as_json):
         politely()
         from crossfade.move import Move

@@ -9,7 +9,9 @@ JSON = {"completed": "true"}
 
 def run(spec: SpecOption = DEFAULT_SPEC, as_json: JsonOption = False) -> None:
     """End the move: the new side keeps the lead, capture is removed from it, and there is no way back.
-    The old database stays as it is, fenced, so that nothing writes to it by mistake."""
+
+    The old database stays as it is, fenced, so that nothing writes to it by mistake.
+    """
     with failing(as_json):
         from crossfade.move import Move
 

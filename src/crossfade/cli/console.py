@@ -123,6 +123,12 @@ class Console:
             if self._progress is not None and table in self._tasks:
                 self._progress.advance(self._tasks[table], rows)
 
+    def lag(self, seconds: float) -> None:
+        with self._lock:
+            if self._progress is not None:
+                for task in self._tasks.values():
+                    self._progress.update(task, description=f"{seconds:.1f} s behind")
+
     def end(self) -> None:
         if self._progress is not None:
             self._progress.stop()

@@ -36,8 +36,11 @@ def run(
     workers: Annotated[int, typer.Option(min=1, max=64, help="With SOURCE TARGET: chunks side by side.")] = 2,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy every row.  With a spec, capture is installed first, so the application may go on writing; with
-    SOURCE TARGET the source is only read and should be quiet.  A killed copy goes on where it was."""
+    """Copy every row.
+
+    With a spec, capture is installed first, so the application may go on writing; with SOURCE TARGET
+    the source is only read and should be quiet. A killed copy goes on where it was.
+    """
     with failing(as_json):
         politely()
         console = Console(quiet=as_json)

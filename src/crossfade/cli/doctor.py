@@ -25,8 +25,11 @@ def run(
     spec: SpecOption = DEFAULT_SPEC,
     as_json: JsonOption = False,
 ) -> None:
-    """Explain what is wrong.  --repair finishes a switch that was committed, takes back any other, fences
-    what must be fenced, and sets the router to what the databases say.  Exit 1 while something is wrong."""
+    """Explain what is wrong.
+
+    --repair finishes a switch that was committed, takes back any other, fences what must be fenced, and
+    sets the router to what the databases say. Exit 1 while something is wrong.
+    """
     with failing(as_json):
         from crossfade import recovery
         from crossfade.move import Move

@@ -24,8 +24,11 @@ def run(
     interval: Annotated[float, typer.Option(min=0.0, max=60.0, help="Seconds between two passes.")] = 0.1,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep the other side equal, whoever leads, until SIGTERM or Ctrl-C.  Makes room for a switch and goes
-    on after it; supervises the router; rolls back by itself when the guard says so."""
+    """Keep the other side equal, whoever leads, until SIGTERM or Ctrl-C.
+
+    Makes room for a switch and goes on after it; supervises the router; rolls back by itself when the
+    guard says so.
+    """
     with failing(as_json):
         from crossfade.following import Follower
         from crossfade.move import Move

@@ -12,8 +12,8 @@ from crossfade.cli.console import DEFAULT_SPEC, JsonOption, SpecOption, emit, fa
 JSON = {"spec": "the file that was written"}
 
 TEMPLATE = """\
-# yaml-language-server: $schema=schema/crossfade.schema.json
-# Every setting: docs/spec.md.  ${{VARIABLES}} come from the environment.
+# Every setting is in docs/spec.md; editors complete it with schema/crossfade.schema.json of the project.
+# ${{VARIABLES}} come from the environment.
 move: {move}
 
 old:
@@ -47,7 +47,10 @@ def run(
     spec: SpecOption = DEFAULT_SPEC,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a first crossfade.yaml, to be edited.  A file that is there already is left alone."""
+    """Write a first crossfade.yaml, to be edited.
+
+    A file that is there already is left alone.
+    """
     with failing(as_json):
         _write(spec, TEMPLATE.format(move=move, old=old, new=new))
         emit({"spec": str(spec)}, as_json, lambda: f"wrote {spec}; edit it, then run `crossfade check`")

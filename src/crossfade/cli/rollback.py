@@ -25,7 +25,10 @@ def run(
     spec: SpecOption = DEFAULT_SPEC,
     as_json: JsonOption = False,
 ) -> None:
-    """Give the lead back to the old side, with every write.  Works while the new app hangs or is dead."""
+    """Give the lead back to the old side, with every write.
+
+    Works while the new app hangs or is dead.
+    """
     with failing(as_json):
         from crossfade.move import Move
 

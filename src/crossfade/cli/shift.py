@@ -16,8 +16,10 @@ def run(
     spec: SpecOption = DEFAULT_SPEC,
     as_json: JsonOption = False,
 ) -> None:
-    """Send that share of the reads on `read_only_paths` to the following side; the choice is sticky per
-    client, and a client that has just written reads from the leader.  0% also starts the router."""
+    """Send that share of the reads on `read_only_paths` to the following side; the choice is sticky per client, and a client that has just written reads from the leader.
+
+    0% also starts the router.
+    """
     with failing(as_json):
         percent = _percent(share)
         from crossfade.move import Move

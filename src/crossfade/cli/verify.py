@@ -31,7 +31,10 @@ def run(
     spec: SpecOption = DEFAULT_SPEC,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare every cell, also while the application writes.  Exit 1 lists what differs."""
+    """Compare every cell, also while the application writes.
+
+    Exit 1 lists what differs.
+    """
     with failing(as_json):
         politely()
         import time

@@ -3,6 +3,8 @@ as far as the types alone tell."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from crossfade.stores.base import Finding, KeyRange, Rejected, Side, Store
@@ -10,7 +12,13 @@ from crossfade.sync.mapping import Pair
 from crossfade.types import Kind
 
 
-def holdable_findings(leader: Store, follower: Store, pair: Pair, leads: Side) -> list[Finding]:
+def holdable_findings(
+    leader: Store,
+    follower: Store,
+    pair: Pair,
+    leads: Side,
+    progress: Callable[[str, int], None] = lambda _table, _rows: None,
+) -> list[Finding]:
     """An error for each column and reason for which the follower cannot hold a value that the leader has
     (a warning where the spec lets such rows go to the reject file)."""
     first: dict[tuple[str, str], Rejected] = {}
@@ -23,6 +31,7 @@ def holdable_findings(leader: Store, follower: Store, pair: Pair, leads: Side) -
 
     for batch in leader.scan(pair.view(leads), KeyRange(), lambda _rejected: None):
         follower.holdable(pair.view(leads.other), pa.Table.from_batches([batch]), note)
+        progress(pair.name, batch.num_rows)
     return [
         Finding(
             "warning" if pair.reject else "error",
