@@ -371,7 +371,11 @@ def test_a_reading_process_that_dies_costs_no_row(scene) -> None:
     for number, batch in enumerate(batches):
         found += batch.column("id").to_pylist()
         if number == 2:  # a page of the reading process; it is reading the next one
-            (child,) = psutil.Process().children()
+            (child,) = [
+                process
+                for process in psutil.Process().children()
+                if any("columnar_process" in part for part in process.cmdline())
+            ]
             child.kill()
     assert found == list(range(N))
     assert len(made.rows(view)) == N

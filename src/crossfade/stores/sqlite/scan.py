@@ -26,7 +26,7 @@ from crossfade.stores.sqlite.columnar import (
     findable,
     needs_classes,
 )
-from crossfade.stores.sqlite.connection import Database, Text, patiently, quoted, row_value
+from crossfade.stores.sqlite.connection import Database, Text, patiently, quoted, row_value, text
 from crossfade.stores.sqlite.encode import field_affinity
 from crossfade.stores.sqlite.keys import bound
 from crossfade.stores.sqlite.page import StoredRow, canonical_rows
@@ -36,6 +36,10 @@ PAGE_BYTES = 8 * 2**20
 """Bytes of stored values that a page aims at."""
 PAGE_SECONDS = 0.02
 """How long a page may keep its read lock."""
+POLITE_SECONDS = 0.005
+"""The same while the application writes in rollback-journal mode, where a page keeps it from committing."""
+_GIVE_WAY = 3.0
+"""How many times as long as it has read a polite scan leaves the file alone."""
 FIRST_ROWS = 1_000
 MOST_ROWS = 100_000
 LARGE_ROW = 64 * 2**10
@@ -54,12 +58,13 @@ class Pace:
     """How many rows the next page takes, by what the last one took."""
 
     rows: int = FIRST_ROWS
+    seconds: float = PAGE_SECONDS
 
     def learn(self, rows: int, size: int, seconds: float) -> None:
         if not rows:
             return
         by_bytes = rows * PAGE_BYTES / max(size, 1)
-        by_time = rows * PAGE_SECONDS * 0.8 / max(seconds, 1e-6)
+        by_time = rows * self.seconds * 0.8 / max(seconds, 1e-6)
         self.rows = int(max(1, min(by_bytes, by_time, self.rows * 4, MOST_ROWS)))
 
 
@@ -113,6 +118,8 @@ class TableScan:
         self._sql = PageSql(view, shape)
         self._rejects = rejects
         self._pace = Pace()
+        self._blocks = False
+        self._version: int | None = None
         self.columnar = False
         self._width = len(self._sql.keys)
         names = [f.name for f in view.fields]
@@ -132,6 +139,7 @@ class TableScan:
             yield from self._whole()
             return
         with self._database.reading(timeout=0) as con:
+            self._blocks = text(con.execute("PRAGMA journal_mode").fetchone()[0]) != "wal"
             # small ranges end before a reading process would have started
             self._pace = Pace(known or FIRST_ROWS)
             for _ in range(0 if known else _FIRST_PAGES):
@@ -146,6 +154,20 @@ class TableScan:
             while not done:
                 rows, after, done = self._page(con, after, upto)
                 yield from self._decoded(rows)
+
+    def _give_way(self, con: sqlite3.Connection, seconds: float) -> None:
+        """After a page that took so long: leave the file alone for a while if the application writes to it.
+        In WAL mode nobody waits for a reader."""
+        if not self._blocks:
+            return
+        self._database.locks.note(seconds)
+        look = "PRAGMA data_version"
+        version = patiently(lambda: int(con.execute(look).fetchone()[0]), self._database.busy_timeout)
+        wrote = self._version is not None and version != self._version
+        self._version = version
+        self._pace.seconds = POLITE_SECONDS if wrote else PAGE_SECONDS
+        if wrote:
+            time.sleep(min(seconds, PAGE_SECONDS) * _GIVE_WAY)
 
     # -- row by row --
 
@@ -168,11 +190,14 @@ class TableScan:
                 rows.append(row[self._width :])
                 last = row[: self._width]
                 size += sum(len(v) if isinstance(v, bytes) else 8 for v in row)
-                if size > PAGE_BYTES or (len(rows) % 64 == 0 and time.monotonic() - began > PAGE_SECONDS):
+                if size > PAGE_BYTES or (
+                    len(rows) % 64 == 0 and time.monotonic() - began > self._pace.seconds
+                ):
                     stopped = True
                     break
         finally:
             cursor.close()
+        self._give_way(con, time.monotonic() - began)
         done = not stopped and len(rows) < wanted
         if not done:
             self._pace.learn(len(rows), size, time.monotonic() - began)
@@ -233,6 +258,7 @@ class TableScan:
                     asked = self._ask(reader, after, upto)
                     continue
                 more = len(page.table) == asked
+                self._give_way(con, page.seconds)
                 if more:  # the process reads the next page while this one is decoded
                     self._pace.learn(len(page.table), page.table.nbytes, page.seconds)
                     asked = self._ask(reader, last, upto)
