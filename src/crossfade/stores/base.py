@@ -419,6 +419,11 @@ class Store(Protocol):
         Idempotent: it also re-arms what a schema change removed."""
         ...
 
+    def armed(self, views: Sequence[View]) -> list[str]:
+        """What is missing or altered of our triggers, one sentence each: capture and fence on every mapped
+        table with a key, the fence on all others.  Empty when all is as ``install`` left it."""
+        ...
+
     def uninstall(self, move: str) -> None:
         """Remove everything Crossfade added to this database."""
         ...
@@ -484,8 +489,13 @@ class Store(Protocol):
         """Nothing happens when another token stands there."""
         ...
 
-    def note(self, move: str, notes: Mapping[str, Any]) -> None:
-        """Merge into ``State.notes`` (a value of None removes the key)."""
+    def note(self, move: str, notes: Mapping[str, Any], *, token: Token | None = None) -> None:
+        """Merge into ``State.notes`` (a value of None removes the key).  With ``token`` only while this side
+        follows at its epoch under its lease (``LeaseLost``), in one transaction."""
+        ...
+
+    def forget_verification(self, move: str) -> None:
+        """``verified_at`` becomes None: something has happened that a pass cannot prove."""
         ...
 
     # -- the switch --
