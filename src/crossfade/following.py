@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from crossfade.errors import (
-    CrossfadeError,
-    LeaseHeld,
-    LeaseLost,
-    Refused,
-    SchemaChanged,
-    StoreUnreachable,
-)
+from crossfade import recovery
+from crossfade.errors import CrossfadeError, LeaseHeld, LeaseLost, Refused, SchemaChanged
 from crossfade.lease import Held
 from crossfade.move import Move
 from crossfade.standing import Standing
@@ -26,7 +22,10 @@ _TRIM = 10.0
 """Seconds between two trims of the leader's log."""
 
 _NOTE = 1.0
-"""Seconds between two notes of how far following is."""
+"""Seconds between two notes of how far following is, and between two looks at router and databases."""
+
+_RETRY = 1.0
+"""Seconds after an error until it tries again."""
 
 
 @dataclass(slots=True)
@@ -43,7 +42,11 @@ class Followed:
 
 
 class Follower:
-    """Follows whoever leads until it is told to stop; makes room for a switch and goes on after it."""
+    """Follows whoever leads until it is told to stop; makes room for a switch and goes on after it.
+
+    It also repairs: a router that does not do what the databases say, and a switch that nobody is at work on
+    any more.  No error of the move ends it once it has begun: it is an alarm, and it goes on.
+    """
 
     def __init__(self, move: Move, *, interval: float = 0.1) -> None:
         self.move = move
@@ -54,16 +57,17 @@ class Follower:
         self._guarded_epoch = -1
         self._equal_at = time.time()
         self._noted_at = 0.0
+        self._looked_at = 0.0
         self._trimmed_at = time.monotonic()
-        self._alarmed = ""
+        self._alarms: dict[str, str] = {}
 
     def stop(self) -> None:
         """End after the running pass."""
         self.stopped.set()
 
     def run(self) -> Followed:
-        """Follow.  ``LeaseHeld`` when somebody else does already; afterwards a lease that is taken away by
-        a switch is waited for."""
+        """Follow.  An error before the first pass is raised (``LeaseHeld`` when somebody else follows already);
+        afterwards a lease that is taken away by a switch is waited for."""
         self.move.reporter.begin("follow", {"keys": 0})
         try:
             return self._run()
@@ -74,6 +78,7 @@ class Follower:
         first = True
         while not self.stopped.is_set():
             try:
+                self._look_after()
                 with self.move.following() as (held, passes, standing):
                     if first:
                         self.move.reporter.say(
@@ -87,19 +92,23 @@ class Follower:
                 if first:
                     raise
                 self._wait_for_room()
-            except Refused:
-                if first or self.move.standing().completed:
+            except CrossfadeError as error:
+                if first or self._is_completed():
                     raise
-                self._wait_for_room()  # a switch is at work or half done
-            except StoreUnreachable as error:
-                if first:
-                    raise
-                self._alarm(error)
-                self._wait_for_room()
+                # Refused too: a switch that is at work was told apart above, so nobody is
+                self._alarm("follow", error)
+                self._judge_lag()
+                self.stopped.wait(_RETRY)
             reason = self.result.rollback_reason
             if reason and self.result.rollback is None:
                 self.result.rollback = self._roll_back(reason)
         return self.result
+
+    def _is_completed(self) -> bool:
+        try:
+            return self.move.standing().completed
+        except CrossfadeError:
+            return False
 
     def _follow(self, held: Held, passes: Passes, standing: Standing) -> None:
         while not self.stopped.is_set():
@@ -111,25 +120,29 @@ class Follower:
                 self.move.reporter.say(error.what)
                 self.move.rearm(passes, held)
                 continue
-            except (LeaseLost, StoreUnreachable):
+            except LeaseLost:
                 raise
             except CrossfadeError as error:
-                # A value that cannot be held, a row that does not read back: an alarm at once, and again
-                # and again, until somebody mends it; nothing is skipped.
-                self._alarm(error)
+                # A value that cannot be held, a row that does not read back, a database that is gone: an alarm
+                # at once, again and again until somebody mends it; nothing is skipped.
+                self._alarm("pass", error)
                 self.move.reporter.lag(time.time() - self._equal_at)
-                self._judge_lag(standing, time.time() - self._equal_at)
-                self.stopped.wait(1.0)
+                self._judge_lag()
+                self._look_after(held)
+                self.stopped.wait(_RETRY)
                 continue
-            self._alarmed = ""
+            self._calm("pass")
+            self._calm("follow")
             self.result.passes += 1
             self.result.keys += done.keys
             self.result.longest_lock = max(store.longest_lock() for store in self.move.stores.values())
             self.result.longest_lag = max(self.result.longest_lag, time.time() - self._equal_at)
+            self._judge_lag()
             self._equal_at = began
             self.move.reporter.advance("keys", done.keys)
             self.move.reporter.lag(time.time() - began)
             self._keep_house(passes, standing)
+            self._look_after(held)
             if self._guard_says_back(standing):
                 return
             self.stopped.wait(max(0.0, self.interval - done.seconds))
@@ -140,27 +153,70 @@ class Follower:
         now = time.monotonic()
         if now - self._noted_at >= _NOTE and standing.follower is not None:
             self._noted_at = now
-            self.move.stores[standing.follower].note(self.move.spec.move, {"followed_at": self._equal_at})
-            self.move.supervise_router(standing)
+            with self._surviving("note"):
+                self.move.stores[standing.follower].note(self.move.spec.move, {"followed_at": self._equal_at})
         if now - self._trimmed_at >= _TRIM and passes.position is not None:
             self._trimmed_at = now
-            passes.leader.trim(passes.position)
+            with self._surviving("trim"):
+                passes.leader.trim(passes.position)
 
-    def _judge_lag(self, standing: Standing, lag: float) -> None:
+    def _look_after(self, held: Held | None = None) -> None:
+        """Every second: does the router do what the databases say, and is no switch half done that nobody is at
+        work on?  Otherwise repair, which takes the lease for a moment, also from this process."""
+        now = time.monotonic()
+        if now - self._looked_at < _NOTE:
+            return
+        self._looked_at = now
+        with self._surviving("look"):
+            standing = self.move.standing()
+            if standing.leader is None or standing.completed:
+                return
+            try:
+                standing.demand_no_switch()
+                if recovery.is_wrong(standing, self.move.router):
+                    for line in self.move.repair(of=held.token if held is not None else None):
+                        self.move.reporter.say(f"repaired: {line}")
+            except LeaseHeld:
+                return  # somebody is at work, and leaves it right
+
+    def _judge_lag(self) -> None:
         """When the lag passes its limit, shifted reads go back to the leader first."""
-        router = self.move.router
-        if router is not None and lag > self.move.spec.lag_limit and router.state().reads_percent > 0:
-            router.shift(0)
-            self.move.ledger.append("shift.withdrawn", lag=round(lag, 3), leader=str(standing.leader))
-            self.move.reporter.say(f"{lag:.1f} s behind: shifted reads go back to the leader")
+        lag, router = time.time() - self._equal_at, self.move.router
+        if router is None or lag <= self.move.spec.lag_limit:
+            return
+        with self._surviving("shift"):
+            if router.state().reads_percent > 0:
+                router.shift(0)
+                self.move.reporter.say(f"{lag:.1f} s behind: shifted reads go back to the leader")
+                self.move.ledger.append("shift.withdrawn", lag=round(lag, 3))
 
-    def _alarm(self, error: CrossfadeError) -> None:
-        if str(error) != self._alarmed:
-            self._alarmed = str(error)
+    # -- alarms -------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _surviving(self, part: str) -> Iterator[None]:
+        """An error of this part of the work is an alarm, and the rest goes on."""
+        try:
+            yield
+        except LeaseLost:
+            raise
+        except CrossfadeError as error:
+            self._alarm(part, error)
+        else:
+            self._calm(part)
+
+    def _alarm(self, part: str, error: CrossfadeError) -> None:
+        """Once for each message, until that part of the work has gone well again."""
+        if self._alarms.get(part) != str(error):
+            self._alarms[part] = str(error)
             self.move.reporter.say(f"ALARM: {error}")
-            self.move.ledger.append("follow.alarm", **error.as_json())
+            with contextlib.suppress(CrossfadeError):
+                self.move.ledger.append("follow.alarm", **error.as_json())
+
+    def _calm(self, part: str) -> None:
+        self._alarms.pop(part, None)
 
     def _wait_for_room(self) -> None:
+        self._judge_lag()
         self.stopped.wait(0.1)
 
     # -- the guard ----------------------------------------------------------------
@@ -180,20 +236,32 @@ class Follower:
                 min_samples=spec.min_samples,
                 consecutive=spec.consecutive,
             )
-        verdict = self._guard.look(time.time())
-        if verdict.decision in (Decision.BREACH, Decision.ROLLBACK):
-            self.move.reporter.say(f"guard: {verdict.why}")
-            self.move.ledger.append(f"guard.{verdict.decision}", **asdict(verdict))
-        if verdict.decision is not Decision.ROLLBACK:
-            return False
-        self.result.rollback_reason = verdict.why
-        return True
+        with self._surviving("guard"):
+            verdict = self._guard.look(time.time())
+            if verdict.decision in (Decision.BREACH, Decision.ROLLBACK):
+                self.move.reporter.say(f"guard: {verdict.why}")
+                with self._surviving("evidence"):
+                    self.move.ledger.append(f"guard.{verdict.decision}", **asdict(verdict))
+            if verdict.decision is Decision.ROLLBACK:
+                self.result.rollback_reason = verdict.why
+                return True
+        return False
 
     def _roll_back(self, reason: str) -> Switched | None:
+        judged = self._guarded_epoch
+
+        def same_lead(step: int, when: str) -> None:
+            """Under the lease: the verdict is about this lead and no other."""
+            if (step, when) == (0, "before") and self.move.standing().epoch != judged:
+                raise Refused(
+                    f"the guard's verdict is about epoch {judged}, and the lead has changed hands since",
+                    where=self.move.spec.move,
+                )
+
         try:
-            return self.move.rollback(reason=reason)
+            return self.move.rollback(reason=reason, observe=same_lead)
         except CrossfadeError as error:
-            self._alarm(error)
+            self._alarm("guard", error)
             self.result.rollback_reason = ""  # the guard asks again
             self._guard = None
             return None

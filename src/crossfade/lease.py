@@ -12,7 +12,8 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -57,7 +58,8 @@ def refusal(lease: Lease, move: str) -> LeaseHeld:
 class Held:
     """A lease, held from ``with`` to its end and renewed meanwhile.
 
-    ``required`` sides must grant it; the others are asked when they answer.  Raises ``LeaseHeld``.
+    The ``required`` side must grant it; the other is asked when it answers.  A lease with the token ``over``
+    is replaced, and one of whose holder ``stuck`` says that it does not run.  Raises ``LeaseHeld``.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Held:
         *,
         required: Side,
         over: str | None = None,
+        stuck: Callable[[Lease], bool] = lambda _lease: False,
     ) -> None:
         now = time.time()
         self._stores = stores
@@ -76,6 +79,7 @@ class Held:
         self._move = move
         self._required = required
         self._over = over
+        self._stuck = stuck
         self.lease = Lease(
             token=secrets.token_hex(16),
             verb=verb,
@@ -92,6 +96,11 @@ class Held:
     @property
     def token(self) -> str:
         return self.lease.token
+
+    @property
+    def renewed(self) -> Lease:
+        """The lease as it stands now, for a row that is written later than it was taken."""
+        return replace(self.lease, until=time.time() + DURATION)
 
     def demand(self) -> None:
         """``LeaseLost`` when somebody took it over."""
@@ -133,7 +142,7 @@ class Held:
                 raise
 
     def _may_replace(self, current: Lease) -> bool:
-        if current.token == self._over or not is_alive(current, time.time()):
+        if current.token == self._over or not is_alive(current, time.time()) or self._stuck(current):
             return True
         return current.verb in _YIELDS and self.lease.verb not in _YIELDS
 

@@ -9,27 +9,28 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
 
-from crossfade import recovery
+from crossfade import baseline, recovery
 from crossfade import spec as specs
 from crossfade import standing as standings
 from crossfade.backups import BackedUp, back_up
-from crossfade.errors import Different, Refused, RouterError
+from crossfade.checks import check_router, check_sides, check_target
+from crossfade.errors import Different, Refused, SchemaChanged
 from crossfade.lease import Held, is_alive
 from crossfade.ledger import Ledger
 from crossfade.masking import passwords_in
-from crossfade.recovery import Trouble
 from crossfade.report import Quiet, Reporter
 from crossfade.routers import open_router
-from crossfade.routers.base import Router, RouterState
+from crossfade.routers.base import Router
 from crossfade.spec import Spec
 from crossfade.standing import Standing
+from crossfade.status import Status, status_of
 from crossfade.stores import open_store
 from crossfade.stores.base import Finding, Lease, Role, Side, Store, Token
 from crossfade.switch import Observer, Switch, Switched, nobody
@@ -38,7 +39,6 @@ from crossfade.sync.copy import Copied, copy
 from crossfade.sync.mapping import Pair, TableMapping
 from crossfade.sync.passes import Passes, Settled
 from crossfade.sync.rejects import Policy
-from crossfade.sync.representable import holdable_findings, reverse_findings
 from crossfade.sync.verify import Verification, verify
 from crossfade.watchdog import Watchdog
 
@@ -47,22 +47,6 @@ _ROUNDS = 20
 
 _CLOSE = 0.2
 """A pass shorter than this (seconds) counts as caught up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Where the move stands: ``leader`` None before the first copy; ``lag`` seconds behind, None when
-    nobody follows; ``router`` None without one."""
-
-    move: str
-    phase: str
-    leader: str | None
-    epoch: int
-    verified_at: float | None
-    lag: float | None
-    lease: Lease | None
-    router: RouterState | None
-    troubles: tuple[Trouble, ...]
 
 
 class Move:
@@ -132,29 +116,13 @@ class Move:
         """Everything that can be known before anything is changed."""
         mapping = self.mapping(again=True)
         standing = self.standing()
-        findings = list(mapping.findings)
-        for side in Side:
-            leads = side is (standing.leader or Side.OLD)
-            findings.extend(self.stores[side].preflight(mapping.views(side), leads=leads))
-        source = standing.leader or Side.OLD
-        self._begin("check", list(mapping.pairs), source)
-        for pair in mapping.pairs:
-            findings.extend(self.stores[source].census(pair.view(source), lambda _rejected: None))
-            findings.extend(
-                holdable_findings(
-                    self.stores[source], self.stores[source.other], pair, source, self.reporter.advance
-                )
-            )
-            findings.extend(reverse_findings(pair))
-        self.reporter.end()
-        findings.extend(self._check_target(mapping, standing))
+        self._begin("check", list(mapping.pairs), standing.leader or Side.OLD)
+        try:
+            findings = check_sides(self.stores, mapping, standing, self.reporter.advance)
+        finally:
+            self.reporter.end()
         if self.router is not None:
-            try:
-                state = self.router.state()
-                running = "runs" if state.alive else "is not started yet"
-                findings.append(Finding("ok", "router.state", f"the router {running}"))
-            except RouterError as error:
-                findings.append(Finding("error", "router.state", error.what, error.where, error.todo))
+            findings.append(check_router(self.router))
         self.ledger.append(
             "check.done",
             errors=sum(f.level == "error" for f in findings),
@@ -162,27 +130,6 @@ class Move:
             tables=[pair.name for pair in mapping.pairs],
         )
         return findings
-
-    def _check_target(self, mapping: TableMapping, standing: Standing) -> list[Finding]:
-        """The new side's tables are empty, or hold what an earlier copy of this move brought."""
-        if standing.states[Side.NEW] is not None:
-            return [Finding("ok", "target.resumable", "the copy has begun; it goes on where it was")]
-        counts = {
-            pair.new.table.name: self.stores[Side.NEW].count(pair.new.table.name)
-            for pair in mapping.pairs
-            if not pair.create
-        }
-        return [
-            Finding(
-                "error",
-                "target.not_empty",
-                f"holds {rows} rows, and nothing says that they came from the old side",
-                f"new store, table {name}",
-                "empty the table, or exclude it from the move",
-            )
-            for name, rows in counts.items()
-            if rows
-        ]
 
     # -- backup ------------------------------------------------------------------
 
@@ -213,16 +160,21 @@ class Move:
         if standing.copied or standing.completed:
             raise Refused("the copy is complete", where=self.spec.move, todo="go on with `crossfade follow`")
         mapping = self.mapping(again=True).demand()
-        errors = [f for f in self._check_target(mapping, standing) if f.level == "error"]
+        baseline.demand_same_databases(self.stores, standing)
+        baseline.demand_same_tables(mapping, standing, self.spec)
+        errors = [f for f in check_target(self.stores[Side.NEW], mapping, standing) if f.level == "error"]
         if errors:
             raise Refused(errors[0].what, where=errors[0].where, todo=errors[0].todo)
         started = time.monotonic()
+        begun = standing.states[Side.OLD] is not None
+        disarmed = begun and bool(self.stores[Side.OLD].armed(mapping.views(Side.OLD)))
         mapping = self._install(mapping)
         with self._lease("copy") as held:
             standing = self.standing()
             token = Token(self.spec.move, standing.epoch, held.token)
             old, new = self.stores[Side.OLD], self.stores[Side.NEW]
-            self._note_fingerprints(mapping, Side.OLD)
+            if not baseline.known(old, self.spec.move):  # else an earlier run began, and looked
+                baseline.remember(old, self.spec.move, baseline.look(old, mapping, Side.OLD))
             new.prepare_load(mapping.views(Side.NEW))
             self._begin("copy", list(mapping.pairs), Side.OLD)
             try:
@@ -240,7 +192,13 @@ class Move:
             finally:
                 self.reporter.end()
             passes = self._passes(mapping, Side.OLD, token)
-            passes.catch_up(until=_CLOSE, deadline=time.monotonic() + 60)
+            try:
+                passes.catch_up(until=_CLOSE, deadline=time.monotonic() + 60)
+            except SchemaChanged as error:
+                self.reporter.say(error.what)
+                disarmed = True
+            if disarmed:
+                self.rearm(passes, held)
             self.reporter.say("building keys and indexes, checking foreign keys")
             problems = [f for f in new.finish_load(mapping.views(Side.NEW)) if f.level != "ok"]
             for finding in problems:
@@ -253,9 +211,10 @@ class Move:
                     todo="mend the rows on the old side, run `crossfade copy` again",
                 )
             passes.run()
+            mapping = self.mapping(again=True).demand()
+            baseline.remember(new, self.spec.move, baseline.look(new, mapping, Side.NEW))
             for side in Side:
                 self.stores[side].note(self.spec.move, {"copied": True, "plan": None})
-        self._mapping = None
         self.ledger.append(
             "copy.done",
             rows=copied.rows,
@@ -278,6 +237,7 @@ class Move:
             ):
                 self.reporter.say(f"{finding.level}: {finding.where}: {finding.what}")
         mapping = self.mapping(again=True).demand()
+        baseline.demand_same_databases(self.stores, self.standing())
         new.install(move, Side.NEW, Role.FOLLOWER, mapping.views(Side.NEW), peer=old.identity())
         return mapping
 
@@ -291,47 +251,95 @@ class Move:
         with self._lease(verb, standing) as held:
             standing = self.standing()
             leader, _, _ = standing.demand()
+            mapping = self.mapping(again=True).demand()
+            baseline.demand_same_tables(mapping, standing, self.spec)
             token = Token(self.spec.move, standing.epoch, held.token)
-            yield held, self._passes(self.mapping().demand(), leader, token), standing
+            yield held, self._passes(mapping, leader, token), standing
 
     def rearm(self, passes: Passes, held: Held) -> None:
-        """After a schema change on the leader: put the triggers back, then compare the whole table and
-        bring over every row that differs."""
-        leader = passes.leads
+        """After a schema change on the leader: put the triggers back, compare every table whole, and bring
+        over every row that differs.  Only what was proven becomes the new baseline; until then nothing
+        counts as verified, so whatever interrupts this has to begin again."""
+        leader, move = passes.leads, self.spec.move
+        source, target = self.stores[leader], self.stores[leader.other]
+        state = target.state(move)
+        verified_at = state.verified_at if state is not None else None
+        target.forget_verification(move)
         mapping = self.mapping(again=True).demand()
-        self.stores[leader].install(
-            self.spec.move,
-            leader,
-            Role.LEADER,
-            mapping.views(leader),
-            peer=self.stores[leader.other].identity(),
+        baseline.demand_same_tables(mapping, self.standing(), self.spec)
+        source.install(move, leader, Role.LEADER, mapping.views(leader), peer=target.identity())
+        now = baseline.look(source, mapping, leader)
+        # Every table: one that was dropped and made again alike does not show, once it is armed again.
+        followed = mapping.followed
+        fresh = self._passes(mapping, leader, passes.token, fingerprints=now)
+        fresh.run(forced=self._compare(followed, leader).suspects)
+        settled = self._settle(fresh, self._compare(followed, leader).suspects, held, verified_at=verified_at)
+        self.ledger.append(
+            "follow.rearmed", tables=[pair.name for pair in followed], differences=settled.differing
         )
-        before = dict(passes.fingerprints)
-        now = self._note_fingerprints(mapping, leader)
-        changed = [pair for pair in mapping.followed if now.get(pair.id) != before.get(pair.id)]
-        self.ledger.append("follow.rearmed", tables=[pair.name for pair in changed])
-        fresh = self._passes(mapping, leader, passes.token)
-        found = self._compare(changed, leader)
-        fresh.run(forced=found.suspects)
-        self._settle(fresh, self._compare(changed, leader).suspects, held)
+        if settled.differing:
+            raise Different(
+                f"{settled.differing} rows still differ after a schema change:\n"
+                + "\n".join(map(str, settled.differences[:20])),
+                where=move,
+                todo="run `crossfade verify --repair`",
+            )
+        baseline.remember(source, move, now)
         passes.adopt(fresh)
+
+    def demand_follower_untouched(self, mapping: TableMapping, follows: Side) -> None:
+        """``Refused`` when the following side lost triggers or was redefined: its fence was open, so anybody may
+        have written to it.  It is armed again, and has to be verified anew."""
+        store, move = self.stores[follows], self.spec.move
+        before = baseline.known(store, move)
+        with store.snapshot() as snapshot:
+            now = snapshot.fingerprints([pair.view(follows) for pair in mapping.followed])
+        missing = store.armed(mapping.views(follows))
+        changed = [
+            pair.name for pair in mapping.followed if before and before.get(pair.id) != now.get(pair.id)
+        ]
+        if not missing and not changed:
+            return
+        touched = bool(changed) or not before
+        if touched:
+            store.forget_verification(move)
+        store.install(
+            move, follows, Role.FOLLOWER, mapping.views(follows), peer=self.stores[follows.other].identity()
+        )
+        baseline.remember(store, move, baseline.look(store, mapping, follows))
+        if not touched:
+            return  # a table that does not move has appeared, and is fenced now
+        raise Refused(
+            f"was changed while it followed: {'; '.join(missing) or ', '.join(changed)}",
+            where=f"{follows} store",
+            todo="it is armed again; run `crossfade verify` (with --repair if it finds differences)",
+        )
 
     # -- verify ------------------------------------------------------------------
 
-    def verify(self) -> Verification:
+    def verify(self, *, repair: bool = False) -> Verification:
         """Compare every cell of both sides, also while the application writes.  ``Different`` lists what
-        differs; nothing is changed."""
+        differs.  Nothing is changed, unless ``repair`` brings the differing rows over from the leader."""
         standing = self.standing()
         leader, _, _ = standing.demand()
         mapping = self.mapping(again=True).demand()
         started = time.monotonic()
         found = self._compare(list(mapping.pairs), leader)
+        loose = [pair.name for pair in mapping.pairs if not pair.keyed and not pair.rule.allow_no_key]
+        unkeyed = sum(found.unkeyed.get(name, 0) for name in loose) + found.unreadable
         with self.following("verify") as (held, passes, standing):
             if standing.leader is not leader:
                 raise Refused("the lead changed hands meanwhile", where=self.spec.move, todo="verify again")
-            settled = self._settle(passes, found.suspects, held, verified_at=time.time())
-        unkeyed = [d for d in found.differences if d.table in {p.name for p in mapping.pairs if not p.keyed}]
-        total = settled.differing + len(unkeyed)
+            self.demand_follower_untouched(mapping, leader.other)
+            proven = None if unkeyed else time.time()
+            settled = self._settle(passes, found.suspects, held, verified_at=proven)
+            if repair and settled.differing:
+                mended = settled.differing
+                passes.run(forced=found.suspects)
+                settled = self._settle(passes, found.suspects, held, verified_at=proven)
+                self.ledger.append("verify.repaired", rows=mended, left=settled.differing)
+                self.reporter.say(f"{mended} differing rows were brought over from the {leader} side")
+        total = settled.differing + unkeyed
         self.ledger.append(
             "verify.done",
             rows=found.rows,
@@ -342,10 +350,12 @@ class Move:
             seconds=round(time.monotonic() - started, 3),
         )
         if total:
+            others = [d for d in found.differences if d.table in loose or d.unreadable]
             raise Different(
-                f"{total} rows differ:\n" + "\n".join(map(str, [*settled.differences, *unkeyed][:20])),
+                f"{total} rows differ:\n" + "\n".join(map(str, [*settled.differences, *others][:20])),
                 where=self.spec.move,
-                todo="find out who wrote to the following side; `crossfade doctor --repair` re-arms the fence",
+                todo="find out who wrote to the following side; `crossfade verify --repair` brings the leader's "
+                "rows over",
             )
         return found
 
@@ -426,20 +436,22 @@ class Move:
     ) -> Switched:
         standing = self.standing()
         lost = accept_loss and to.other in standing.unreachable
-        if not lost:
-            standing.demand()
-        if standing.leader is to:
-            raise Refused(f"the {to} side leads already", where=self.spec.move, todo="nothing is to be done")
+        self._demand_switchable(standing, to, lost)
+        mapping = None
         if not lost:
             self.supervise_router(standing)
-        mapping = self.mapping().demand() if not lost else None
+            mapping = self.mapping(again=True).demand()
         with self._lease(verb, standing, required=to) as held:
             standing = self.standing()
+            self._demand_switchable(standing, to, lost)
             token = Token(self.spec.move, standing.epoch, held.token)
             passes = None
             if mapping is not None:
+                baseline.demand_same_tables(mapping, standing, self.spec)
+                if to is Side.NEW:
+                    baseline.demand_same_databases(self.stores, standing)
+                self.demand_follower_untouched(mapping, to)
                 passes = self._passes(mapping, to.other, token)
-                self._note_fingerprints(mapping, to)
             self.ledger.append("switch.begun", to=to.value, epoch=standing.epoch, verb=verb, reason=reason)
             if self.router is not None:
                 self.router.shift(0)
@@ -459,10 +471,32 @@ class Move:
                 observe=observe,
             ).run()
 
+    def _demand_switchable(self, standing: Standing, to: Side, lost: bool) -> None:
+        """Asked before the lease is taken, to be told early, and again under it."""
+        if standing.completed:
+            raise Refused("the move is complete", where=self.spec.move, todo="there is no way back any more")
+        if not lost:
+            standing.demand()
+        if standing.leader is to:
+            raise Refused(f"the {to} side leads already", where=self.spec.move, todo="nothing is to be done")
+
     # -- complete ----------------------------------------------------------------
 
     def complete(self) -> None:
-        """End the move: the new side keeps the lead for good.  The old side stays as it is and fenced."""
+        """End the move: the new side keeps the lead for good.  The old side stays as it is and fenced.  One that
+        was interrupted is finished by calling it again."""
+        if not self.standing().completed:
+            self._complete()
+        standing = self.standing()
+        new, old = standing.states[Side.NEW], standing.states[Side.OLD]
+        if new is not None and old is not None:
+            if new.role is not Role.LEADER or new.epoch != old.epoch:
+                raise Refused(
+                    "the lead changed hands meanwhile", where=self.spec.move, todo="run `crossfade doctor`"
+                )
+            self.stores[Side.NEW].uninstall(self.spec.move)
+
+    def _complete(self) -> None:
         with self.following("complete") as (held, passes, standing):
             if standing.leader is not Side.NEW:
                 raise Refused(
@@ -479,39 +513,16 @@ class Move:
             if self.router is not None:
                 self.router.shift(0)
             held.demand()
-            self.stores[Side.OLD].note(self.spec.move, {"completed": time.time()})
+            # a rollback that was only paused cannot commit any more
+            self.stores[Side.OLD].begin_attempt(self.spec.move, standing.epoch, state.attempt + 1)
+            self.stores[Side.OLD].note(self.spec.move, {"completed": time.time()}, token=passes.token)
             self.ledger.append("complete.done", epoch=standing.epoch)
-        self.stores[Side.NEW].uninstall(self.spec.move)
 
     # -- status, doctor ----------------------------------------------------------
 
     def status(self) -> Status:
         """Where the move stands; asks the databases and the router, changes nothing."""
-        standing = self.standing()
-        state = standing.follower_state
-        router: RouterState | None = None
-        if self.router is not None:
-            with contextlib.suppress(RouterError):
-                router = self.router.state()
-        lease = state.lease if state is not None else None
-        alive = lease is not None and is_alive(lease, time.time())
-        return Status(
-            move=self.spec.move,
-            phase=standing.phase,
-            leader=standing.leader.value if standing.leader else None,
-            epoch=standing.epoch,
-            verified_at=state.verified_at if state is not None else None,
-            lag=self._lag(standing) if alive else None,
-            lease=lease if alive else None,
-            router=router,
-            troubles=tuple(recovery.examine(standing, self.router)),
-        )
-
-    def _lag(self, standing: Standing) -> float | None:
-        """Seconds since the follower was last known to equal the leader."""
-        state = standing.follower_state
-        followed = state.notes.get("followed_at") if state is not None else None
-        return max(0.0, time.time() - float(followed)) if followed is not None else None
+        return status_of(self.standing(), self.router)
 
     def repair(
         self, *, of: str | None = None, stuck: Callable[[Lease], bool] = lambda _lease: False
@@ -549,8 +560,18 @@ class Move:
             required=required or standing.follower or Side.NEW,
         )
 
-    def _passes(self, mapping: TableMapping, leader: Side, token: Token) -> Passes:
+    def _passes(
+        self,
+        mapping: TableMapping,
+        leader: Side,
+        token: Token,
+        *,
+        fingerprints: Mapping[int, str] | None = None,
+    ) -> Passes:
         state = self.stores[leader.other].state(self.spec.move)
+        prints = (
+            fingerprints if fingerprints is not None else baseline.known(self.stores[leader], self.spec.move)
+        )
         return Passes(
             self.stores[leader],
             self.stores[leader.other],
@@ -558,24 +579,9 @@ class Move:
             leader,
             token,
             since=state.position if state is not None else None,
-            fingerprints=self._fingerprints(leader),
+            fingerprints=prints,
             rejects=self._rejects(),
         )
-
-    def _fingerprints(self, side: Side) -> dict[int, str]:
-        state = self.stores[side].state(self.spec.move)
-        kept = state.notes.get("fingerprints", {}) if state is not None else {}
-        return {int(number): text for number, text in kept.items()}
-
-    def _note_fingerprints(self, mapping: TableMapping, side: Side) -> dict[int, str]:
-        """Remember how a side's tables look now, in its own state row."""
-        views = [pair.view(side) for pair in mapping.followed]
-        with self.stores[side].snapshot() as snapshot:
-            found = dict(snapshot.fingerprints(views))
-        self.stores[side].note(
-            self.spec.move, {"fingerprints": {str(number): text for number, text in found.items()}}
-        )
-        return found
 
     def _rejects(self, *, write: bool = True) -> Policy:
         """What happens to values that the other side cannot hold; ``write`` False only counts them."""

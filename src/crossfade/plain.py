@@ -103,11 +103,18 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
         created = [pair for pair in mapping.pairs if pair.create]
         if state is None:
             _demand_empty(mapping, target)
+        elif state.peer != source.identity():
+            raise Refused(
+                f"holds part of a copy of another source ({state.peer})",
+                where=target.url,
+                todo="finish that copy with its own source, or copy into another database",
+            )
         findings.extend(target.create_tables([p.new for p in created], {p.id: p.old.table for p in created}))
         names = [pair.name for pair in created]
         mapping = _mapping(spec, source, target, mapping.ids, names)
         views = mapping.views(Side.NEW)
-        target.install(MOVE, Side.NEW, Role.FOLLOWER, views, peer=source.identity())
+        # every table is fenced, and none captured: nothing follows a plain copy
+        target.install(MOVE, Side.NEW, Role.FOLLOWER, [], peer=source.identity())
         target.note(MOVE, {"tables": mapping.ids, "created": names})
         states = {Side.OLD: None, Side.NEW: target.state(MOVE)}
         with Held({Side.OLD: source, Side.NEW: target}, states, MOVE, "copy", required=Side.NEW) as held:
@@ -179,9 +186,10 @@ def verify_plain(spec: Spec, *, reporter: Reporter | None = None) -> Verificatio
             )
         finally:
             tell.end()
-    if found.differing:
+    total = found.differing + found.unreadable
+    if total:
         raise Different(
-            f"{found.differing} rows differ:\n" + "\n".join(map(str, found.differences)), where=target.url
+            f"{total} rows differ:\n" + "\n".join(map(str, found.differences[:20])), where=target.url
         )
     return found
 

@@ -252,8 +252,9 @@ class Spec(_Model):
     )
     drain_budget: Seconds = Field(
         default=1.0,
-        description="How long a switch waits for requests in flight before it fences anyway. It is part of "
-        "the hold and should be smaller than `hold_budget`.",
+        description="How long a switch waits for requests in flight. A cutover is aborted when it is over "
+        "(unless `--cut-off`), a rollback fences anyway. It is part of the hold and should be smaller than "
+        "`hold_budget`.",
         examples=["1s"],
     )
     lag_limit: Seconds = Field(

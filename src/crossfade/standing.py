@@ -13,6 +13,12 @@ from crossfade.stores.base import Role, Side, State, Store
 SWITCHES = frozenset({"cutover", "rollback"})
 """The verbs that change who leads."""
 
+REPAIR = "doctor"
+"""The verb under which a repair holds the lease."""
+
+_LOOKS = 5
+"""Looks at both rows before what they say together is taken for what stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -87,20 +93,40 @@ class Standing:
         return self.leader, leads, follows
 
     def demand_no_switch(self, *, but: str | None = None) -> None:
-        """``LeaseHeld`` while somebody's switch is at work, other than the one with the token ``but``."""
+        """``LeaseHeld`` while somebody's switch or repair is at work, other than the one with the token ``but``."""
         for state in self.states.values():
             lease = state.lease if state is not None else None
             if (
                 lease is not None
                 and lease.token != but
-                and lease.verb in SWITCHES
+                and (lease.verb in SWITCHES or lease.verb == REPAIR)
                 and is_alive(lease, time.time())
             ):
                 raise refusal(lease, self.move)
 
 
 def read(stores: Mapping[Side, Store], move: str) -> Standing:
-    """Ask both databases."""
+    """Ask both databases.  The two rows are read one after the other: when a switch was committed between the
+    two looks they do not fit together, and both are read again."""
+    found = _read(stores, move)
+    for _ in range(_LOOKS):
+        if not _torn(found):
+            break
+        before, found = found, _read(stores, move)
+        if found == before:
+            break  # it is so, and not a look at two moments
+    return found
+
+
+def _torn(standing: Standing) -> bool:
+    """Whether the rows are such as only two different moments, or a switch that is half done, show."""
+    known = [state for state in standing.states.values() if state is not None]
+    if len(known) < len(standing.states):
+        return False
+    return standing.leader is None or len({state.epoch for state in known}) > 1
+
+
+def _read(stores: Mapping[Side, Store], move: str) -> Standing:
     states: dict[Side, State | None] = {}
     unreachable: dict[Side, str] = {}
     for side in Side:

@@ -6,16 +6,17 @@ before it every failure ends with the old leader leading again, after it there i
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 
+from crossfade import recovery
 from crossfade.errors import AttemptOver, BudgetOver, CrossfadeError, Refused, StoreError, StoreUnreachable
 from crossfade.lease import Held
 from crossfade.ledger import Ledger
-from crossfade.recovery import release
 from crossfade.report import Reporter
 from crossfade.routers.base import Router
 from crossfade.spec import Spec
@@ -129,8 +130,13 @@ class Switch:
     def run(self) -> Switched:
         """Hand the lead over.  Raises ``Refused`` (nothing was touched), ``BudgetOver`` and every other
         error after the abort: then the old leader leads again, or, when the outcome of COMMIT is unknown
-        (``StoreUnreachable``), nobody is un-fenced until the databases answer."""
-        self._step(0, self._preconditions)
+        (``StoreUnreachable``), nobody is un-fenced until the databases answer.  An error between COMMIT and the
+        end is raised when the watchdog has finished the switch."""
+        try:
+            self._step(0, self._preconditions)
+        except BaseException:
+            self.watchdog.dismiss()
+            raise
         try:
             self._step(1, self._hold)
             self._step(2, self._drain)
@@ -142,8 +148,12 @@ class Switch:
         except BaseException as error:
             self._abort(error)
             raise
-        self._step(8, self._release)
-        self._step(9, self._old_side)
+        try:
+            self._step(8, self._release)
+            self._step(9, self._old_side)
+        except BaseException:
+            self._entrust()
+            raise
         self.watchdog.dismiss()
         self.ledger.append(
             "switch.done",
@@ -178,6 +188,8 @@ class Switch:
         self.successor.begin_attempt(self.spec.move, self.epoch, self.attempt)
         if self.leader_answers:
             self.leader.begin_attempt(self.spec.move, self.epoch, self.attempt)
+        if recovery.UNHANDED in self._state(self.to_side).notes:
+            self.successor.note(self.spec.move, {recovery.UNHANDED: None})
 
     def _demand_key_everywhere(self) -> None:
         for pair in self.pairs:
@@ -272,7 +284,7 @@ class Switch:
             if count is None:
                 return
             zeros = zeros + 1 if count == 0 else 0
-            if time.monotonic() >= deadline:
+            if count and time.monotonic() >= deadline:
                 if not (self._is_rollback or self.cut_off):
                     raise BudgetOver(
                         f"{count} requests to the {self.from_side} app were still unanswered after "
@@ -289,9 +301,7 @@ class Switch:
     def _fence(self) -> None:
         """After this no one but the applier writes to the leader, and every write before it is committed."""
         if not self.leader_answers:
-            self.result.maybe_lost = (
-                f"what the {self.from_side} side took after position {self._state(self.to_side).position}"
-            )
+            self.result.maybe_lost = self._left_behind()
             return
         views = [pair.view(self.from_side) for pair in self.pairs]
         self._fenced = True  # from here on perhaps: an error may hide that it was granted
@@ -307,6 +317,14 @@ class Switch:
             self._fenced = True
             self.result.cut_off = self.leader.cut_off(views)
             self.leader.fence(self.spec.move, self.epoch, self.attempt, self._left())
+
+    def _left_behind(self) -> str:
+        state = self._state(self.to_side)
+        since = f"log position {state.position}"
+        if (equal := state.notes.get("followed_at")) is not None:
+            at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(equal)))
+            since = f"{at}, when the two were last known to be equal ({since})"
+        return f"every write that the {self.from_side} side took after {since}, and did not hand over"
 
     def _last_pass(self) -> None:
         """Bring over what was written until the fence.  A pass proves what it writes, so afterwards every
@@ -337,6 +355,9 @@ class Switch:
     # -- 7 ----------------------------------------------------------------------
 
     def _commit(self) -> None:
+        if not self.leader_answers:
+            # in the successor's row, with the commit: who tells the other side must know it
+            self.successor.note(self.spec.move, {recovery.UNHANDED: self.epoch + 1})
         self.held.demand()
         self._left()
         self._committing = True
@@ -364,22 +385,40 @@ class Switch:
         """Held requests go to the new leader.  From here on only forward: a router that does not answer is
         mended by the watchdog or `doctor --repair`."""
         if self.router is not None:
-            release(self.router, self.to_side)
+            self._release_to(self.router, self.to_side, self.epoch + 1)
         self.result.hold_ms = (time.monotonic() - self._held_since) * 1000
+
+    def _release_to(self, router: Router, side: Side, epoch: int) -> None:
+        """Release to a side while its row says that it leads at that epoch and may write, by a look just before
+        and one just after: whoever was paused here finds that the lead has moved on (``AttemptOver``)."""
+        store = self.successor if side is self.to_side else self.leader
+        self._demand_leads(store, side, epoch)
+        recovery.release(router, side)
+        self._demand_leads(store, side, epoch)
+
+    def _demand_leads(self, store: Store, side: Side, epoch: int) -> None:
+        state = store.state(self.spec.move)
+        if state is None or state.role is not Role.LEADER or state.epoch != epoch or state.fenced:
+            raise AttemptOver(
+                f"the {side} side does not lead at epoch {epoch} any more",
+                where=f"{side} store",
+                todo="look at `crossfade status`",
+            )
 
     def _old_side(self) -> None:
         """The side that led follows now.  It is fenced already, so nothing waits for this."""
         verified = self._state(self.to_side).verified_at if self.leader_answers else None
-        for _ in range(20):
+        for _ in range(20 if self.leader_answers else 1):
             try:
-                self.leader.follow(self.spec.move, self.epoch + 1, self.held.lease, verified)
-            except StoreError:
+                self.leader.follow(self.spec.move, self.epoch + 1, self.held.renewed, verified)
+            except (StoreError, BudgetOver):
                 time.sleep(0.1)
             else:
                 return
         self.result.follows = False
         self.reporter.say(
-            f"the {self.from_side} side does not know yet that it follows; `crossfade doctor --repair` tells it"
+            f"the {self.from_side} side does not know yet that it follows; `crossfade follow` tells it when it "
+            "answers, and so does `crossfade doctor --repair`"
         )
 
     # -- abort ------------------------------------------------------------------
@@ -388,26 +427,56 @@ class Switch:
         """Make it impossible to commit, in the successor's database; only then let the leader write again.
 
         When that database does not answer after COMMIT was sent, nothing is un-fenced.  Whatever is left
-        undone here, the watchdog and `doctor --repair` settle from what stands in the databases.
+        undone here, or not known to be this switch's doing, the watchdog settles from what stands in the
+        databases.  The evidence comes last: a full disk must not keep the leader fenced.
         """
-        self.ledger.append("switch.aborted", to=self.to_side.value, epoch=self.epoch, why=str(why))
         try:
-            try:
-                self.successor.abort_attempt(self.spec.move, self.epoch, self.attempt)
-            except StoreUnreachable:
-                if self._committing:
-                    raise
-            if self._fenced:
-                self.leader.abort_attempt(self.spec.move, self.epoch, self.attempt)
-                self.leader.unfence(self.spec.move, self.epoch, self.attempt + 1)
-            if self.router is not None:
-                release(self.router, self.from_side)
+            self._give_back()
         except AttemptOver:
-            self.reporter.say("somebody else has ended this switch already; nothing more is touched")
+            self.reporter.say(
+                "this switch has ended already, committed or repaired; seeing that all is as it is"
+            )
+            self._entrust()
         except CrossfadeError as error:
             self.reporter.say(f"the abort is not finished ({error.what}); the watchdog goes on with it")
+            self._entrust()
+        except BaseException:
+            self._entrust()
+            raise
+        else:
+            self.watchdog.dismiss()
+        finally:
+            with contextlib.suppress(CrossfadeError, OSError):
+                self.ledger.append("switch.aborted", to=self.to_side.value, epoch=self.epoch, why=str(why))
+
+    def _give_back(self) -> None:
+        """``AttemptOver`` when somebody else ended this attempt, or it was committed."""
+        try:
+            self.successor.abort_attempt(self.spec.move, self.epoch, self.attempt)
+        except StoreUnreachable:
+            if self._committing:
+                raise
+        if self._fenced:
+            self.leader.abort_attempt(self.spec.move, self.epoch, self.attempt)
+            self.leader.unfence(self.spec.move, self.epoch, self.attempt + 1)
+        if self.router is not None and self._held_since:
+            self._release_to(self.router, self.from_side, self.epoch)
+
+    def _entrust(self) -> None:
+        """Let the watchdog finish what this process cannot, or, when nobody watches, repair here."""
+        watched = self.watchdog.watches
+        if self.watchdog.abandon() or watched:
             return
-        self.watchdog.dismiss()
+        try:
+            recovery.repair(
+                {self.from_side: self.leader, self.to_side: self.successor},
+                self.router,
+                self.spec.move,
+                self.ledger,
+                of=self.held.token,
+            )
+        except CrossfadeError as error:
+            self.reporter.say(f"not finished: {error.what}; `crossfade doctor --repair` goes on with it")
 
     # -- small things -----------------------------------------------------------
 

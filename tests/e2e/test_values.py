@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from crossfade.errors import CrossfadeError, Different, Unrepresentable
+from crossfade.errors import CrossfadeError, Different, Refused, Unrepresentable
 from crossfade.move import Move
 from crossfade.stores.base import Side
 
@@ -229,6 +229,8 @@ def test_a_difference_made_behind_the_fence_is_found(values: Values) -> None:
         with psycopg.connect(values.new_url) as new:
             new.execute("ALTER TABLE t DISABLE TRIGGER ALL")
             new.execute("UPDATE t SET x = x + 1e-13 WHERE id = 499")
+        with pytest.raises(Refused, match="was changed while it followed"):
+            move.verify()
         with pytest.raises(Different, match="key 499 column x"):
             move.verify()
         with pytest.raises(CrossfadeError, match="never compared"):

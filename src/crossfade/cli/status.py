@@ -10,7 +10,7 @@ import typer
 from crossfade.cli.console import DEFAULT_SPEC, JsonOption, SpecOption, ago, emit, failing
 
 if TYPE_CHECKING:
-    from crossfade.move import Status
+    from crossfade.status import Status
 
 JSON = {
     "move": "its name",

@@ -18,6 +18,7 @@ JSON = {
     "cells": "cells compared",
     "tables": "{table: rows compared}",
     "rechecked": "rows that changed while they were compared, and were compared again at one exact snapshot",
+    "unkeyed": "{table without a key: rows that differ}; they are not followed, and here only where that is allowed",
     "differences": "rows that differ: 0, because otherwise the answer is an error",
     "seconds": "how long it took",
 }
@@ -28,6 +29,9 @@ def run(
         str | None, typer.Argument(help="With TARGET: compare these two, without a spec.")
     ] = None,
     target: Annotated[str | None, typer.Argument(help="The database to compare with.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="With a spec: bring differing rows over from the leading side.")
+    ] = False,
     spec: SpecOption = DEFAULT_SPEC,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +45,7 @@ def run(
 
         console = Console(quiet=as_json)
         started = time.monotonic()
-        found = _plain(source, target, console) if source is not None else _move(spec, console)
+        found = _plain(source, target, console) if source is not None else _move(spec, console, repair)
         seconds = time.monotonic() - started
         rechecked = sum(keys.num_rows for keys in found.suspects.values())
         emit(
@@ -50,6 +54,7 @@ def run(
                 "cells": found.cells,
                 "tables": found.tables,
                 "rechecked": rechecked,
+                "unkeyed": found.unkeyed,
                 "differences": 0,
                 "seconds": round(seconds, 3),
             },
@@ -57,6 +62,10 @@ def run(
             lambda: (
                 f"equal: {found.rows:,} rows, {found.cells:,} cells, 0 differences in {seconds:.1f} s"
                 + (f" ({rechecked} rows changed meanwhile and were compared again)" if rechecked else "")
+                + "".join(
+                    f"\n{name} has no key and is not followed: {n} rows differ"
+                    for name, n in found.unkeyed.items()
+                )
             ),
         )
 
@@ -70,8 +79,8 @@ def _plain(source: str, target: str | None, console: Console) -> Verification:
     return verify_plain(spec_of(source, target), reporter=console)
 
 
-def _move(spec: Path, console: Console) -> Verification:
+def _move(spec: Path, console: Console, repair: bool) -> Verification:
     from crossfade.move import Move
 
     with Move.open(spec, reporter=console) as move:
-        return move.verify()
+        return move.verify(repair=repair)

@@ -20,6 +20,7 @@ class Difference:
     """One cell that differs, or one row that only one side has (``column`` is then empty).
 
     ``leader`` and ``follower`` are shortened texts for print; None says that the row is not there.
+    ``unreadable``: the follower's value is none of the pair's type.
     """
 
     table: str
@@ -27,9 +28,12 @@ class Difference:
     column: str
     leader: str | None
     follower: str | None
+    unreadable: bool = False
 
     def __str__(self) -> str:
         key = self.key[0] if len(self.key) == 1 else self.key
+        if self.unreadable:
+            return f"{self.table} key {key!r} column {self.column}: the follower has {self.follower}"
         if self.column:
             return f"{self.table} key {key!r} column {self.column}: {self.leader} ≠ {self.follower}"
         return (

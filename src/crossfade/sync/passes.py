@@ -188,7 +188,7 @@ class Passes:
         changed = [
             pair.name
             for pair in self.pairs
-            if pair.id in self.fingerprints and found.get(pair.id) != self.fingerprints[pair.id]
+            if self.fingerprints and found.get(pair.id) != self.fingerprints.get(pair.id)
         ]
         if changed:
             raise SchemaChanged(

@@ -11,12 +11,12 @@ import hashlib
 from collections import Counter as Multiset
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crossfade.stores.base import KeyRange, RejectSink, Side, Store, View
+from crossfade.stores.base import KeyRange, Rejected, RejectSink, Side, Store, View
 from crossfade.sync.compare import Difference, compare, differing_keys, key_tuples, keys_of, same, whole
 from crossfade.sync.mapping import Pair
 from crossfade.types import Kind
@@ -29,8 +29,10 @@ Progress = Callable[[str, int], None]
 class Verification:
     """What a comparison of all cells found.
 
-    ``suspects`` holds per table number the keys that differed at the time of reading; ``differences``
-    are the first of them in words (all of them for tables without a key); ``differing`` counts them.
+    ``suspects`` holds per table number the keys that differed at the time of reading, ``differing`` counts
+    them all.  ``unkeyed`` counts the differing rows of each table without a key, which no pass can settle, and
+    ``unreadable`` the follower's values that are none of their column's type.  ``differences`` are the first
+    of each of these in words.
     """
 
     rows: int
@@ -39,14 +41,17 @@ class Verification:
     suspects: dict[int, pa.Table]
     differences: tuple[Difference, ...]
     differing: int
+    unkeyed: dict[str, int]
+    unreadable: int
 
 
 @dataclass(slots=True)
 class _Found:
-    rows: int
-    differing: int
-    suspects: list[pa.Table]
-    differences: list[Difference]
+    rows: int = 0
+    differing: int = 0
+    unreadable: int = 0
+    suspects: list[pa.Table] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
 
 
 def verify(
@@ -72,21 +77,25 @@ def verify(
     def one(task: tuple[Pair, KeyRange]) -> _Found:
         pair, over = task
         read = _merge if pair.keyed else _multiset
-        found = read(leader, follower, pair.view(leads), pair.view(leads.other), over, rejects, shown)
+        found = read(leader, follower, pair, leads, over, rejects, shown)
         progress(pair.name, found.rows)
         return found
 
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="verify") as pool:
         results = list(pool.map(one, tasks))
     rows: dict[str, int] = {pair.name: 0 for pair in pairs}
-    cells = differing = 0
+    cells = differing = unreadable = 0
+    unkeyed: dict[str, int] = {}
     suspects: dict[int, list[pa.Table]] = {}
     differences: list[Difference] = []
     for (pair, _), found in zip(tasks, results, strict=True):
         rows[pair.name] += found.rows
         cells += found.rows * len(pair.old.fields)
         differing += found.differing
-        differences.extend(found.differences[: shown - len(differences)])
+        unreadable += found.unreadable
+        if not pair.keyed and found.differing:
+            unkeyed[pair.name] = found.differing
+        differences.extend(found.differences)
         if found.suspects:
             suspects.setdefault(pair.id, []).extend(found.suspects)
     return Verification(
@@ -96,6 +105,8 @@ def verify(
         suspects={number: pa.concat_tables(keys) for number, keys in suspects.items()},
         differences=tuple(differences),
         differing=differing,
+        unkeyed=unkeyed,
+        unreadable=unreadable,
     )
 
 
@@ -152,18 +163,13 @@ def _order(view: View, rows: pa.Table) -> list[tuple[object, ...]]:
 
 
 def _merge(
-    leader: Store,
-    follower: Store,
-    left: View,
-    right: View,
-    over: KeyRange,
-    rejects: RejectSink,
-    shown: int,
+    leader: Store, follower: Store, pair: Pair, leads: Side, over: KeyRange, rejects: RejectSink, shown: int
 ) -> _Found:
     """Merge the two sides of one range of keys."""
-    found = _Found(0, 0, [], [])
+    found = _Found()
+    left, right = pair.view(leads), pair.view(leads.other)
     one = _Stream(_holdable(leader, follower, left, right, over, rejects), left)
-    two = _Stream(follower.scan(right, over, _unreadable), right)
+    two = _Stream(_counterparts(leader, follower, pair, leads, over, found, shown), right)
     while True:
         one.fill()
         two.fill()
@@ -218,34 +224,49 @@ def _holdable(
             yield from kept.combine_chunks().to_batches()
 
 
-def _unreadable(_rejected: object) -> None:
-    """A follower's value that cannot be read in the pair's type is a difference: its row is missing."""
+def _counterparts(
+    leader: Store, follower: Store, pair: Pair, leads: Side, over: KeyRange, found: _Found, shown: int
+) -> Iterator[pa.RecordBatch]:
+    """The follower's rows.  Where rows may be rejected, those that the leader cannot hold are left out: they were
+    rejected on the way there, and stayed behind when the lead changed hands."""
+    left, right = pair.view(leads), pair.view(leads.other)
+
+    def unreadable(rejected: Rejected) -> None:
+        if pair.reject:
+            return
+        found.unreadable += 1
+        if found.unreadable <= shown:
+            what = f"{rejected.value} {rejected.reason}"
+            found.differences.append(
+                Difference(pair.name, rejected.key, rejected.column, None, what, unreadable=True)
+            )
+
+    for batch in follower.scan(right, over, unreadable):
+        if pair.reject:
+            kept = leader.holdable(left, pa.Table.from_batches([batch]), lambda _rejected: None)
+            yield from kept.combine_chunks().to_batches()
+        else:
+            yield batch
 
 
 def _multiset(
-    leader: Store,
-    follower: Store,
-    left: View,
-    right: View,
-    over: KeyRange,
-    rejects: RejectSink,
-    shown: int,
+    leader: Store, follower: Store, pair: Pair, leads: Side, over: KeyRange, rejects: RejectSink, shown: int
 ) -> _Found:
     """Compare a table without a key: each row's 128-bit digest, as often as it occurs."""
-    found = _Found(0, 0, [], [])
+    found = _Found()
+    left, right = pair.view(leads), pair.view(leads.other)
     seen: Multiset[bytes] = Multiset()
     for batch in _holdable(leader, follower, left, right, over, rejects):
         found.rows += batch.num_rows
         seen.update(_digests(batch))
-    for batch in follower.scan(right, over, _unreadable):
+    for batch in _counterparts(leader, follower, pair, leads, over, found, shown):
         seen.subtract(_digests(batch))
-    table = left.table.name
     for digest, count in seen.items():
         if count:
             found.differing += abs(count)
             if len(found.differences) < shown:
                 sides = ("present", None) if count > 0 else (None, "present")
-                found.differences.append(Difference(table, (f"row {digest.hex()[:12]}",), "", *sides))
+                found.differences.append(Difference(pair.name, (f"row {digest.hex()[:12]}",), "", *sides))
     return found
 
 

@@ -190,7 +190,7 @@ def test_trim_discards_what_a_snapshot_saw_and_nothing_else(store: PostgresStore
         c.execute("INSERT INTO a VALUES (3)")
         slow.commit()
         assert store.trim(position) == 1
-        assert logged(store, view) == [1, 3]
+        assert logged(store, view, position) == [1, 3]
         assert logged(store, view, position) == [1, 3]
 
 

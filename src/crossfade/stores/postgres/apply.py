@@ -9,18 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import psycopg
 import pyarrow as pa
 
 from crossfade.stores.base import Applied, Change, Field, Token, View
 from crossfade.stores.postgres import state
+from crossfade.stores.postgres.beside import check_beside
 from crossfade.stores.postgres.connection import Database, Session
 from crossfade.stores.postgres.encode import csv_block, texts
-from crossfade.stores.postgres.names import OURS, base_type, element_type, ident, idents, same_key, table_in
+from crossfade.stores.postgres.names import OURS, base_type, element_type, ident, idents, same_key, stage, table_in
 from crossfade.stores.postgres.reader import read_back
 from crossfade.stores.postgres.references import Reference, check_reach, parents_first, references
 from crossfade.stores.postgres.uniques import parking, unique_indexes
+from crossfade.stores.postgres.waiting import STATE_WAIT, state_locked
 from crossfade.types import Kind
 
+_IDLE = 30
+"""Seconds after which the server ends an applier that was stopped inside its transaction, whose lock on the
+state row would keep a repair waiting."""
+_PATIENCE = (
+    f"SELECT set_config('lock_timeout', '{int(STATE_WAIT * 1000)}', true), "
+    f"set_config('idle_in_transaction_session_timeout', '{_IDLE}s', true)"
+)
 _COPY_FROM = 500  # rows from which COPY beats one INSERT with array parameters
 
 
@@ -32,20 +42,25 @@ def applying(
     with db.session_with_stage() as session:
         before = dict(session.staged)
         connection = session.connection
+        locked = False
         try:
             with connection.transaction():
+                connection.execute(_PATIENCE)
                 state.check_token(connection, token, db, lock="update")
                 with connection.pipeline():
-                    state.pass_as_applier(connection)
-                    connection.execute("SET CONSTRAINTS ALL DEFERRED")
+                    connection.execute("SET LOCAL lock_timeout = 0")
+                    state.pass_as_applier(connection, proves=True)
                     connection.execute(
                         f"UPDATE {OURS}.state SET position = %s, verified_at = coalesce(%s, verified_at) "
                         "WHERE move = %s",
                         [position, verified_at, token.move],
                     )
+                    locked = True
                 yield PostgresApplying(db, session)
-        except BaseException:
+        except BaseException as error:
             session.staged = before  # staging tables made in this transaction are gone with it
+            if isinstance(error, psycopg.errors.LockNotAvailable) and not locked:
+                raise state_locked(connection, db) from error
             raise
 
 
@@ -76,6 +91,7 @@ class PostgresApplying:
             fillings = [filling for change in ordered for filling in self._stages(change)]
             updates, inserts = [], []
             with self._connection.pipeline():
+                self._connection.execute("SET CONSTRAINTS ALL DEFERRED")
                 for query, values in fillings:
                     self._connection.execute(query.encode(), values)
                 for change in ordered:
@@ -89,6 +105,7 @@ class PostgresApplying:
                         updates.append(self._connection.execute(update.encode()))
                     inserts.append(self._connection.execute(insert_query(self._db.schema, view).encode()))
             deleted = self._delete([c for c in reversed(ordered) if c.deletes.num_rows], wanted, found)
+            check_beside(self._db, self._connection, wanted)
         return Applied(sum(c.rowcount for c in inserts), sum(c.rowcount for c in updates), deleted)
 
     def _stages(self, change: Change) -> Iterator[tuple[str, list[list[str | None]]]]:
@@ -146,11 +163,6 @@ class PostgresApplying:
                 for c in deletes
             ]
         return sum(cursor.rowcount for cursor in done)
-
-
-def stage(view: View, part: str) -> str:
-    """The staging table of a view: ``up`` holds whole rows, ``del`` keys."""
-    return f"pg_temp.crossfade_{part}_{view.id}"
 
 
 def _filling(name: str, fields: Sequence[Field]) -> str:

@@ -19,13 +19,14 @@ from crossfade.stores.postgres.connection import Database, one
 from crossfade.stores.postgres.names import OURS, base_type, ident, table_in, text
 from crossfade.stores.postgres.triggers import (
     FENCE,
+    NESTED,
     bypass_condition,
     closed_body,
     fence_trigger,
     open_body,
     set_body,
 )
-from crossfade.stores.postgres.waiting import patiently
+from crossfade.stores.postgres.waiting import patiently, state_verb
 
 CAPTURE, MARK = "crossfade_capture", "crossfade_mark"
 
@@ -38,24 +39,24 @@ def log_table(view: View) -> str:
 def install(db: Database, move: str, side: Side, role: Role, views: Sequence[View], peer: str | None) -> None:
     """See ``Store.install``.  Each table is armed in a transaction of its own, so that writers wait
     for one table at a time and never longer than a moment."""
-    with db.session() as connection:
-        with connection.transaction():
-            state.ensure_tables(connection)
-            state.check_move(connection, db, move)
+    with state_verb(db) as connection:
+        state.ensure_tables(connection)
+        state.check_move(connection, db, move)
+        connection.execute(
+            f"INSERT INTO {OURS}.state (move, side, role, epoch, attempt, fenced, peer) "
+            "VALUES (%s, %s, %s, 0, 0, %s, %s) ON CONFLICT (move) DO NOTHING",
+            [move, side.value, role.value, role is Role.FOLLOWER, peer],
+        )
+        fenced = one(connection, f"SELECT fenced FROM {OURS}.state WHERE move = %s FOR UPDATE", [move])
+        if peer is not None:
             connection.execute(
-                f"INSERT INTO {OURS}.state (move, side, role, epoch, attempt, fenced, peer) "
-                "VALUES (%s, %s, %s, 0, 0, %s, %s) ON CONFLICT (move) DO NOTHING",
-                [move, side.value, role.value, role is Role.FOLLOWER, peer],
+                f"UPDATE {OURS}.state SET peer = %s WHERE move = %s AND peer IS NULL", [peer, move]
             )
-            fenced = one(connection, f"SELECT fenced FROM {OURS}.state WHERE move = %s FOR UPDATE", [move])
-            if peer is not None:
-                connection.execute(
-                    f"UPDATE {OURS}.state SET peer = %s WHERE move = %s AND peer IS NULL", [peer, move]
-                )
-            body = closed_body(move, side.value) if fenced else open_body()
-            set_body(connection, body)
-            for view in views:
-                _make_log(connection, db, view)
+        body = closed_body(move, side.value) if fenced else open_body()
+        set_body(connection, body)
+        for view in views:
+            _make_log(connection, db, view)
+    with db.session() as connection:
         password = state.secret(connection)
         by_name = {view.table.name: view for view in views}
         for oid, at, name, part in schema.relations(connection, db.schema):
@@ -92,8 +93,10 @@ def _make_log(connection: psycopg.Connection[Any], db: Database, view: View) -> 
         f"xid xid8 NOT NULL DEFAULT pg_current_xact_id(), {columns}) "
         "WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1)".encode()
     )
-    connection.execute(f"CREATE INDEX IF NOT EXISTS log_{view.id}_xid ON {log_table(view)} (xid)".encode())
-    connection.execute(_capture_function(view).encode())
+    # IF NOT EXISTS would lock the log against the application's writers before it looks
+    if not one(connection, f"SELECT to_regclass('{OURS}.log_{view.id}_xid') IS NOT NULL"):
+        connection.execute(f"CREATE INDEX log_{view.id}_xid ON {log_table(view)} (xid)".encode())
+    connection.execute(_functions(connection, view).encode())
 
 
 def _log_type(field: Any) -> str:
@@ -101,13 +104,25 @@ def _log_type(field: Any) -> str:
     return f'{native} COLLATE "C"' if native in ("text", "character varying", "bpchar", "name") else native
 
 
-def _capture_function(view: View) -> str:
+def capture_body(view: View, others: str) -> str:
+    """The body of a view's capture function.  It is called for the applier only when a trigger or a cascade
+    changes a row beside what is applied; ``others`` is the condition of everyone else."""
     names = [ident(f.column.name) for f in view.key_fields]
     into = ", ".join(f"k{i}" for i in range(1, len(names) + 1))
     old, new = (", ".join(f"{side}.{n}" for n in names) for side in ("OLD", "NEW"))
+    was, now = (", ".join(f"{side}.{n}::pg_catalog.text" for n in names) for side in ("OLD", "NEW"))
     log = log_table(view)
-    body = f"""
+    return f"""
 BEGIN
+  IF NOT {others} THEN
+    IF TG_OP <> 'DELETE' THEN
+      INSERT INTO {OURS}.nested (view, key) VALUES ({view.id}, ARRAY[{now}]);
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+      INSERT INTO {OURS}.nested (view, key) VALUES ({view.id}, ARRAY[{was}]);
+    END IF;
+    RETURN NULL;
+  END IF;
   IF TG_OP = 'INSERT' THEN
     INSERT INTO {log} ({into}) VALUES ({new});
     RETURN NULL;
@@ -118,12 +133,29 @@ BEGIN
   END IF;
   RETURN NULL;
 END"""
+
+
+def mark_body(view: View, others: str) -> str:
+    """The body of the function that notes a TRUNCATE."""
+    return f"""
+BEGIN
+  IF {others} THEN
+    INSERT INTO {OURS}.mark (view, reason) VALUES ({view.id}, TG_OP);
+  ELSE
+    INSERT INTO {OURS}.nested (view) VALUES ({view.id});
+  END IF;
+  RETURN NULL;
+END"""
+
+
+def _functions(connection: psycopg.Connection[Any], view: View) -> str:
+    others = bypass_condition(connection, state.secret(connection))
+    head = "RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS"
     return (
-        f"CREATE OR REPLACE FUNCTION {OURS}.capture_{view.id}() RETURNS trigger LANGUAGE plpgsql "
-        f"SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {text(body)};"
-        f"CREATE OR REPLACE FUNCTION {OURS}.mark_{view.id}() RETURNS trigger LANGUAGE plpgsql "
-        f"SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS "
-        + text(f"BEGIN INSERT INTO {OURS}.mark (view, reason) VALUES ({view.id}, TG_OP); RETURN NULL; END")
+        f"CREATE OR REPLACE FUNCTION {OURS}.capture_{view.id}() {head} "
+        f"{text(capture_body(view, others))};"
+        f"CREATE OR REPLACE FUNCTION {OURS}.mark_{view.id}() {head} "
+        f"{text(mark_body(view, others))}"
     )
 
 
@@ -132,17 +164,18 @@ def _armer(
 ) -> Callable[[], None]:
     when = bypass_condition(connection, password)
     wanted = {FENCE: ("fence", fence_trigger(table, when))}
+    logged = f"({when} OR {NESTED})"
     if view is not None and view.key:
         wanted[MARK] = (
             f"mark_{view.id}",
-            f"CREATE TRIGGER {MARK} AFTER TRUNCATE ON {table} FOR EACH STATEMENT WHEN {when} "
+            f"CREATE TRIGGER {MARK} AFTER TRUNCATE ON {table} FOR EACH STATEMENT WHEN {logged} "
             f"EXECUTE FUNCTION {OURS}.mark_{view.id}()",
         )
         if not part:  # the parent's row trigger is cloned to every partition, later ones included
             wanted[CAPTURE] = (
                 f"capture_{view.id}",
                 f"CREATE TRIGGER {CAPTURE} AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW "
-                f"WHEN {when} EXECUTE FUNCTION {OURS}.capture_{view.id}()",
+                f"WHEN {logged} EXECUTE FUNCTION {OURS}.capture_{view.id}()",
             )
 
     def arm() -> None:
@@ -155,9 +188,12 @@ def _armer(
                 connection.execute(f"DROP TRIGGER {name} ON {table}".encode())
             connection.execute(create.encode())
             connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}".encode())
+        clone_works = have.get(CAPTURE, ("", True))[1]
         for name in have:
             if not (part and name == CAPTURE):
                 connection.execute(f"DROP TRIGGER {name} ON {table}".encode())
+            elif not clone_works:
+                connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}".encode())
 
     return arm
 
@@ -228,9 +264,9 @@ def _drop_schema(connection: psycopg.Connection[Any]) -> None:
 
 
 def trim(db: Database, position: str) -> int:
-    """Discard the log rows visible in the snapshot ``position``; returns how many."""
+    """Discard the log rows visible in the snapshot ``position``, and remember that; returns how many."""
     removed = 0
-    with db.session() as connection:
+    with state_verb(db) as connection:
         if not state.installed(connection):
             return 0
         for (view,) in connection.execute(f"SELECT view FROM {OURS}.captured WHERE key <> '{{}}'").fetchall():
@@ -240,6 +276,8 @@ def trim(db: Database, position: str) -> int:
                 [position, position],
             )
             removed += done.rowcount
+        if removed:
+            connection.execute(f"UPDATE {OURS}.state SET trimmed = %s", [position])
     return removed
 
 

@@ -35,6 +35,7 @@ SETTINGS: dict[str, str] = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "synchronous_commit": "on",
 }
 
 _SETUP = "SELECT " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in SETTINGS.items())
@@ -54,6 +55,7 @@ _TODO: dict[str, str] = {
     "3D": "create the database, or correct its name in the address",
     "42501": "grant the role what is missing, or use the role that owns the application's tables",
     "42P01": "check that the table exists in the schema of the address",
+    "25P03": "this process was stopped inside a transaction; nothing was written, run the command again",
     "40P01": "run the command again",
     "53100": "free space on the database server's disk",
     "53300": "raise max_connections, or close connections",

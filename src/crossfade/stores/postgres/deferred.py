@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 
-from crossfade.errors import Refused, StoreError
-from crossfade.stores.base import Finding, View
+from crossfade.errors import Refused
+from crossfade.stores.base import View
 from crossfade.stores.postgres import state
+from crossfade.stores.postgres.bring_back import bring_back
 from crossfade.stores.postgres.connection import Database, one
 from crossfade.stores.postgres.names import OURS, ident, table_in
 from crossfade.stores.postgres.waiting import patiently
@@ -24,8 +24,6 @@ from crossfade.stores.postgres.waiting import patiently
 _DEFERRAL = re.compile(
     r" (NOT VALID|NOT DEFERRABLE|DEFERRABLE|INITIALLY DEFERRED|INITIALLY IMMEDIATE)(?= |$)"
 )
-
-_BUILDERS = 2
 
 _FOREIGN = """
 SELECT k.conname, pg_get_constraintdef(k.oid), k.convalidated, k.condeferrable, k.condeferred, pn.nspname, p.relname,
@@ -120,147 +118,6 @@ def remember(
         "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (view, kind, name) DO UPDATE SET "
         "(definition, after, made, checked) = (excluded.definition, excluded.after, false, false)",
         [view.id, kind, name, definition, after, json.dumps({"table": view.table.name} | detail)],
-    )
-
-
-def bring_back(db: Database, views: set[int] | None) -> list[Finding]:
-    """Make everything that was set aside for these views (None: for all), keys before indexes before
-    foreign keys; what fails is reported and stays noted."""
-    findings: list[Finding] = []
-    with db.session() as connection:
-        if not state.installed(connection):
-            return []
-        rows = connection.execute(
-            f"SELECT seq, view, kind, name, definition, after, detail, made FROM {OURS}.deferred "
-            "WHERE NOT (made AND (checked OR after IS NULL)) ORDER BY seq"
-        ).fetchall()
-    rows = [row for row in rows if views is None or row[1] in views]
-    tables: dict[int, list[Any]] = {}
-    for row in rows:
-        if row[2] != "fk":
-            tables.setdefault(row[1], []).append(row)
-    with ThreadPoolExecutor(_BUILDERS, thread_name_prefix="crossfade-index") as pool:
-        for found in pool.map(lambda some: _build(db, some), tables.values()):
-            findings += found
-    foreign = [row for row in rows if row[2] == "fk"]
-    for row in foreign:
-        findings += _add_foreign_key(db, row)
-    for row in foreign:
-        findings += _validate(db, row)
-    return findings
-
-
-def build_keys(db: Database) -> None:
-    """Make the primary keys that were left out of created tables: the first pass looks rows up by them.
-    ``StoreError`` when rows contradict one."""
-    with db.session() as connection:
-        if not state.installed(connection):
-            return
-        rows = connection.execute(
-            f"SELECT seq, view, kind, name, definition, after, detail, made FROM {OURS}.deferred "
-            "WHERE kind = 'key' AND NOT made ORDER BY seq"
-        ).fetchall()
-    for row in rows:
-        for finding in _build(db, [row]):
-            raise StoreError(finding.what, where=f"{db.url} {finding.where}", todo=finding.todo)
-
-
-def _build(db: Database, rows: Sequence[Any]) -> list[Finding]:
-    """Keys and indexes of one table."""
-    findings = []
-    with db.session() as connection:
-        for seq, _, kind, name, definition, _, detail, made in sorted(
-            rows, key=lambda r: (r[2] != "key", r[0])
-        ):
-            if made:
-                continue
-            try:
-                with connection.transaction():
-                    connection.execute(
-                        "SELECT set_config('maintenance_work_mem', '131072', true) "
-                        "WHERE (SELECT setting::int < 131072 FROM pg_settings WHERE name = 'maintenance_work_mem')"
-                    )
-                    connection.execute(definition.encode())
-                    connection.execute(f"UPDATE {OURS}.deferred SET made = true WHERE seq = %s", [seq])
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                raise
-            except psycopg.Error as error:
-                findings.append(_not_made(error, "postgres.unique" if error.sqlstate == "23505" else f"postgres.{kind}",
-                                          f"tables/{json.loads(detail)['table']}/indexes/{name}"))  # fmt: skip
-    return findings
-
-
-def _not_made(error: psycopg.Error, check: str, where: str) -> Finding:
-    text = error.diag.message_primary or str(error)
-    if error.diag.message_detail:
-        text = f"{text}: {error.diag.message_detail}"
-    todo = "correct the rows on the leading side, then run the command again"
-    return Finding("error", check, text, where, todo)
-
-
-def _add_foreign_key(db: Database, row: Any) -> list[Finding]:
-    seq, _, _, name, definition, _, detail, made = row
-    if made:
-        return []
-    with db.session() as connection:
-        for form in (f"{definition} NOT VALID", definition):
-            try:
-                with connection.transaction():
-                    connection.execute(form.encode())
-                    connection.execute(
-                        f"UPDATE {OURS}.deferred SET made = true, checked = %s WHERE seq = %s",
-                        [form == definition, seq],
-                    )
-            except (psycopg.errors.FeatureNotSupported, psycopg.errors.WrongObjectType):
-                continue  # before 18, a partitioned table takes no key that is NOT VALID
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                raise
-            except psycopg.errors.ForeignKeyViolation:
-                return [_orphans(connection, name, json.loads(detail), db.schema)]
-            except psycopg.Error as error:
-                return [
-                    _not_made(
-                        error, "postgres.fk", f"tables/{json.loads(detail)['table']}/foreign_keys/{name}"
-                    )
-                ]
-            return []
-    return []
-
-
-def _validate(db: Database, row: Any) -> list[Finding]:
-    seq, _, _, name, _, after, detail, _ = row
-    with db.session() as connection:
-        if after is None or not one(
-            connection, f"SELECT made AND NOT checked FROM {OURS}.deferred WHERE seq = %s", [seq]
-        ):
-            return []
-        try:
-            with connection.transaction():
-                connection.execute(after.encode())
-                connection.execute(f"UPDATE {OURS}.deferred SET checked = true WHERE seq = %s", [seq])
-        except psycopg.errors.ForeignKeyViolation:
-            return [_orphans(connection, name, json.loads(detail), db.schema)]
-    return []
-
-
-def _orphans(connection: psycopg.Connection[Any], name: str, detail: dict[str, Any], schema: str) -> Finding:
-    child, parent = table_in(schema, detail["table"]), table_in(*detail["parent"])
-    own = [ident(c) for c in detail["columns"]]
-    join = " AND ".join(f"c.{a} = p.{ident(b)}" for a, b in zip(own, detail["parent_columns"], strict=True))
-    there = " AND ".join(f"c.{a} IS NOT NULL" for a in own)
-    rows = connection.execute(
-        f"SELECT ROW({', '.join('c.' + a for a in own)})::text, count(*), sum(count(*)) OVER () "
-        f"FROM {child} c WHERE {there} AND NOT EXISTS (SELECT FROM {parent} p WHERE {join}) "
-        f"GROUP BY {', '.join('c.' + a for a in own)} ORDER BY 2 DESC LIMIT 5".encode()
-    ).fetchall()
-    total = int(rows[0][2]) if rows else 0
-    examples = ", ".join(row[0] for row in rows)
-    return Finding(
-        "error",
-        "postgres.orphans",
-        f"{total} row(s) have no parent in {detail['parent'][1]}, for example {examples}",
-        f"tables/{detail['table']}/foreign_keys/{name}",
-        "remove them or add their parents on the leading side, then run the command again",
     )
 
 

@@ -18,7 +18,9 @@ from crossfade.stores.postgres import schema, state
 from crossfade.stores.postgres.connection import Database, one
 from crossfade.stores.postgres.names import OURS, table_in
 from crossfade.stores.postgres.triggers import arm_fence, closed_body, open_body, set_body
-from crossfade.stores.postgres.waiting import WRITE_LOCKS, writers
+from crossfade.stores.postgres.waiting import WRITE_LOCKS, state_verb, writers
+
+_IDLE_MS = 5_000  # a process stopped while it holds the tables keeps the application waiting no longer
 
 
 def fence(db: Database, move: str, epoch: int, attempt: int, timeout: float) -> None:
@@ -68,7 +70,10 @@ def _drain(connection: psycopg.Connection[Any], db: Database, until: float, clos
                 if tables:
                     names = ", ".join(f"ONLY {table_in(s, n)}" for _, s, n, _ in tables)
                     connection.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE".encode())
-                connection.execute("SET LOCAL statement_timeout = 0")
+                connection.execute(
+                    f"SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '{wait}', "
+                    f"true), set_config('idle_in_transaction_session_timeout', '{_IDLE_MS}', true)".encode()
+                )
                 arm_fence(connection, db.schema)
                 close()
         except (
@@ -104,7 +109,7 @@ def _budget_over(connection: psycopg.Connection[Any], db: Database) -> BudgetOve
 
 def unfence(db: Database, move: str, epoch: int, attempt: int) -> None:
     """Let the leader write again.  ``AttemptOver`` unless role, epoch and attempt match."""
-    with db.transaction() as connection:
+    with state_verb(db) as connection:
         done = connection.execute(
             f"UPDATE {OURS}.state SET fenced = false WHERE move = %s AND role = 'leader' AND epoch = %s "
             "AND attempt = %s",
@@ -117,9 +122,10 @@ def unfence(db: Database, move: str, epoch: int, attempt: int) -> None:
 
 def lead(db: Database, move: str, epoch: int, attempt: int) -> None:
     """The commit point of a switch: one transaction, see ``Store.lead``."""
-    with db.transaction() as connection:
+    with state_verb(db) as connection:
         done = connection.execute(
-            f"UPDATE {OURS}.state SET role = 'leader', epoch = epoch + 1, fenced = false, position = NULL "
+            f"UPDATE {OURS}.state SET role = 'leader', epoch = epoch + 1, fenced = false, position = NULL, "
+            "trimmed = NULL "
             "WHERE move = %s AND role = 'follower' AND epoch = %s AND attempt = %s",
             [move, epoch, attempt],
         )
@@ -142,36 +148,39 @@ def follow(
 ) -> None:
     """Become follower at ``epoch``; a side that was never fenced is drained first (``BudgetOver``)."""
     until = time.monotonic() + patience
-    with db.session() as connection:
+
+    def become(connection: psycopg.Connection[Any], *, drained: bool) -> bool:
+        """False: the side is not fenced, and open writes have to end first."""
         row = connection.execute(
-            f"SELECT role, epoch, fenced, side FROM {OURS}.state WHERE move = %s", [move]
+            f"SELECT role, epoch, fenced, side FROM {OURS}.state WHERE move = %s FOR UPDATE", [move]
         ).fetchone()
         if row is None:
             raise state.not_installed(db, move)
         if row[0] == Role.FOLLOWER.value and row[1] == epoch:
-            return  # said before, by a coordinator that died after it
+            return True  # said before, by a coordinator that died after it
+        if row[1] >= epoch:
+            raise _over(db, move, f"to follow at epoch {epoch}")
+        if not (row[2] or drained):
+            return False
+        connection.execute(
+            f"UPDATE {OURS}.state SET role = 'follower', epoch = %s, fenced = true, position = NULL, "
+            "verified_at = %s WHERE move = %s",
+            [epoch, verified_at, move],
+        )
+        state.set_lease(connection, move, lease)
+        set_body(connection, closed_body(move, str(row[3])))
+        return True
 
-        def become() -> None:
-            done = connection.execute(
-                f"UPDATE {OURS}.state SET role = 'follower', epoch = %s, fenced = true, position = NULL, "
-                "verified_at = %s WHERE move = %s AND epoch < %s",
-                [epoch, verified_at, move, epoch],
-            )
-            if done.rowcount == 0:
-                raise _over(db, move, f"to follow at epoch {epoch}")
-            state.set_lease(connection, move, lease)
-            set_body(connection, closed_body(move, str(row[3])))
-
-        if row[2]:
-            with connection.transaction():
-                become()
-        else:
-            _drain(connection, db, until, become)
+    with state_verb(db) as connection:
+        if become(connection, drained=False):
+            return
+    with db.session() as connection:
+        _drain(connection, db, until, lambda: become(connection, drained=True))
 
 
 def begin_attempt(db: Database, move: str, epoch: int, attempt: int) -> None:
     """Number a switch attempt; ``AttemptOver`` when it is not the newest."""
-    with db.session() as connection:
+    with state_verb(db) as connection:
         done = connection.execute(
             f"UPDATE {OURS}.state SET attempt = %s WHERE move = %s AND epoch = %s AND attempt < %s",
             [attempt, move, epoch, attempt],
@@ -183,7 +192,7 @@ def begin_attempt(db: Database, move: str, epoch: int, attempt: int) -> None:
 def abort_attempt(db: Database, move: str, epoch: int, attempt: int) -> None:
     """End an attempt, so that its coordinator can neither fence nor commit; ``AttemptOver`` when it is
     over already, or did commit."""
-    with db.session() as connection:
+    with state_verb(db) as connection:
         done = connection.execute(
             f"UPDATE {OURS}.state SET attempt = attempt + 1 WHERE move = %s AND epoch = %s AND attempt = %s",
             [move, epoch, attempt],

@@ -42,9 +42,11 @@ def holdable(db: Database, view: View, rows: pa.Table, rejects: RejectSink) -> p
     bad = np.zeros(rows.num_rows, dtype=bool)
     first: dict[int, tuple[Field, Fault]] = {}
     for field in view.fields:
-        column = rows.column(field.name).combine_chunks()
-        if isinstance(column, pa.ChunkedArray):
-            column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+        chunked = rows.column(field.name)
+        if chunked.num_chunks == 1:
+            column = chunked.chunk(0)
+        else:
+            column = pa.concat_arrays(chunked.chunks) if chunked.num_chunks else pa.array([], chunked.type)
         for fault in faults(db, field, column):
             mask = np.asarray(pc.fill_null(fault.rows, False))
             first.update((int(row), (field, fault)) for row in np.flatnonzero(mask & ~bad))
@@ -136,9 +138,7 @@ def _text(own: LogicalType, column: pa.Array) -> Iterable[Fault]:
         yield Fault(pa.array(bad), "not UTF-8", "correct the bytes, or map the column to bytea")
         column = pc.if_else(pa.array(bad), pa.scalar("", column.type), column)
     yield from _no_nul(own, column)
-    yield from _some(
-        pc.greater(pc.binary_length(column), _BIGGEST), "over 500 MB", "store it outside the row"
-    )
+    yield from _bytes(own, column)
     if own.kind is not Kind.TEXT or own.length is None:
         return
     length = pc.utf8_length(column)
@@ -155,7 +155,18 @@ def _text(own: LogicalType, column: pa.Array) -> Iterable[Fault]:
         )
 
 
+def _raw(column: pa.Array) -> Any:
+    """The bytes of all texts (what stands below a null included), without a copy."""
+    _, offsets, data = column.buffers()
+    if data is None:
+        return np.empty(0, np.uint8)
+    ends = np.frombuffer(offsets, "<i4")
+    return np.frombuffer(data, np.uint8)[ends[column.offset] : ends[column.offset + len(column)]]
+
+
 def _no_nul(_own: LogicalType, column: pa.Array) -> Iterable[Fault]:
+    if _raw(column).all():
+        return
     yield from _some(
         pc.match_substring(column, "\0"), "holds the character NUL, which PostgreSQL's text cannot",
         "remove it, or map the column to bytea",
@@ -179,7 +190,28 @@ def _is_utf8(value: bytes) -> bool:
     return True
 
 
+_DIGITS = np.zeros(256, dtype=bool)
+_DIGITS[np.frombuffer(b"0123456789-.", np.uint8)] = True
+
+
+def _plainly_fits(own: LogicalType, column: pa.Array) -> bool:
+    """A quick proof for a ``numeric(p,s)`` that 128 bits hold: digits, signs and points only, and Arrow
+    reads every value without a digit too many."""
+    precision, scale = own.precision, own.scale or 0
+    if own.kind is not Kind.DECIMAL or precision is None or not 0 <= scale <= precision <= 38:
+        return False
+    if not _DIGITS[_raw(column)].all():
+        return False
+    try:
+        column.cast(pa.decimal128(precision, scale))
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 def _decimal(own: LogicalType, column: pa.Array) -> Iterable[Fault]:
+    if _plainly_fits(own, column):
+        return
     plain = pc.match_substring_regex(column, r"^(-?\d+(\.\d+)?|NaN|-?Infinity)$")
     yield from _some(pc.invert(plain), "not a number", "correct the value, or map the column to text")
     named = pc.match_substring_regex(column, r"^(NaN|-?Infinity)$")
@@ -287,6 +319,8 @@ def _parsed(column: pa.Array, parse: Callable[[str], Any], what: str) -> Iterabl
 
 
 def _bytes(_own: LogicalType, column: pa.Array) -> Iterable[Fault]:
+    if column.nbytes <= _BIGGEST:
+        return
     yield from _some(
         pc.greater(pc.binary_length(column), _BIGGEST), "over 500 MB", "store it outside the row"
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -10,9 +11,30 @@ from crossfade.stores.base import Chunk, Token, View
 from crossfade.stores.postgres import state
 from crossfade.stores.postgres.connection import Database, one
 from crossfade.stores.postgres.encode import csv_block
+from crossfade.stores.postgres.encode_binary import SIGNATURE, TRAILER, binary_block, binary_encoders
 from crossfade.stores.postgres.names import OURS, idents, table_in
 
 _BLOCK_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A format of COPY: its name, what encodes a batch, and what stands before and after all of them."""
+
+    name: str
+    block: Callable[[pa.RecordBatch], pa.Buffer]
+    begin: bytes = b""
+    end: bytes = b""
+
+
+def _form(view: View) -> _Form:
+    """The binary format, which spares the server the parsing; CSV where a column's type has no encoder
+    (enums, arrays, intervals, addresses, …: the type itself reads those)."""
+    encoders = binary_encoders(view.fields)
+    if encoders is None:
+        types = [f.type for f in view.fields]
+        return _Form("csv", lambda batch: csv_block(batch, types))
+    return _Form("binary", lambda batch: binary_block(batch, encoders), SIGNATURE, TRAILER)
 
 
 def load(
@@ -41,18 +63,20 @@ def load(
         state.pass_as_applier(connection)
         connection.execute("SET LOCAL synchronous_commit = off")
         columns = idents(f.column.name for f in view.fields)
-        types = [f.type for f in view.fields]
+        form = _form(view)
         rows = 0
-        query = f"COPY {table_in(db.schema, view.table.name)} ({columns}) FROM STDIN (FORMAT csv)"
+        query = f"COPY {table_in(db.schema, view.table.name)} ({columns}) FROM STDIN (FORMAT {form.name})"
         with (
             db.errors(f"table {view.table.name}"),
             connection.cursor() as cursor,
             cursor.copy(query.encode()) as copy,
         ):
+            copy.write(form.begin)
             for batch in batches:
                 for start in range(0, batch.num_rows, _BLOCK_ROWS):
-                    copy.write(memoryview(csv_block(batch.slice(start, _BLOCK_ROWS), types)))
+                    copy.write(memoryview(form.block(batch.slice(start, _BLOCK_ROWS))))
                 rows += batch.num_rows
+            copy.write(form.end)
         done = chunk(rows)
         state.check_token(connection, token, db, lock="share")
         connection.execute(
@@ -84,11 +108,9 @@ def restart_load(db: Database, view: View, token: Token) -> None:
         connection.execute(f"DELETE FROM {OURS}.chunk WHERE move = %s AND view = %s", [token.move, view.id])
 
 
-def settle(db: Database, views: Sequence[View]) -> None:
-    """Statistics for the planner, and every commit of the load on disk."""
-    with db.session() as connection:
-        for view in views:
-            connection.execute(f"ANALYZE {table_in(db.schema, view.table.name)}".encode())
-        connection.execute("SET synchronous_commit = on")
-        with connection.transaction():
-            connection.execute("SELECT pg_current_xact_id()")
+def settle(db: Database) -> None:
+    """Every commit of the load and of what was built after it, on disk."""
+    with db.session() as connection, connection.transaction():
+        connection.execute("SET LOCAL synchronous_commit = on")
+        # a commit is flushed only if its transaction wrote something: this writes a lock to the log
+        connection.execute(f"SELECT 1 FROM {OURS}.secret FOR UPDATE")

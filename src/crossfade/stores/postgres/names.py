@@ -40,6 +40,11 @@ def table_in(schema: str, name: str) -> str:
     return f"{ident(schema)}.{ident(name)}"
 
 
+def stage(view: View, part: str) -> str:
+    """The staging table of a view: ``up`` holds whole rows, ``del`` keys."""
+    return f"pg_temp.crossfade_{part}_{view.id}"
+
+
 def fitted(name: str) -> str:
     """The name itself when PostgreSQL can hold it, else its beginning and a hash: always the same."""
     raw = name.encode()

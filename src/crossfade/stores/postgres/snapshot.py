@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
+from crossfade.errors import Refused
 from crossfade.stores.base import RejectSink, View
 from crossfade.stores.postgres.capture import log_table
 from crossfade.stores.postgres.connection import Database
@@ -101,6 +102,7 @@ class PostgresSnapshot:
         keyed = [view for view in views if view.key]
         if not keyed:
             return {}
+        self._still_there(since)
         new = "true"
         if since is not None:
             old = f"{text(since)}::pg_snapshot"
@@ -110,6 +112,33 @@ class PostgresSnapshot:
         )
         busy = set(self._read(asked)["id"].to_pylist())
         return {view.id: self._keys(view, new) for view in keyed if view.id in busy}
+
+    def _still_there(self, since: str | None) -> None:
+        """``Refused`` when the log cannot tell what has changed since then."""
+        if since is None:
+            asked = f"SELECT false AS other, EXISTS (SELECT FROM {OURS}.state WHERE trimmed IS NOT NULL) AS gone"
+        else:
+            old, cut = f"{text(since)}::pg_snapshot", "trimmed::pg_snapshot"
+            asked = (
+                f"SELECT pg_snapshot_xmax({old}) > pg_snapshot_xmax({text(self._position)}::pg_snapshot) AS other, "
+                f"EXISTS (SELECT FROM {OURS}.state WHERE pg_snapshot_xmax({old}) < pg_snapshot_xmax({cut}) "
+                f"OR EXISTS (SELECT FROM pg_snapshot_xip({old}) x WHERE x < pg_snapshot_xmax({cut}) "
+                f"AND pg_visible_in_snapshot(x, {cut}))) AS gone"
+            )
+        (row,) = self._read(asked).to_pylist()
+        if row["other"]:
+            raise Refused(
+                f"the position {since} is of another server: this one has not come that far",
+                where=self._db.url,
+                todo="the database was restored or replaced; copy or compare both sides completely before going on",
+            )
+        if row["gone"]:
+            raise Refused(
+                "the log was already trimmed beyond the follower's position "
+                f"({since or 'its beginning'}): the follower has lost what it had committed",
+                where=self._db.url,
+                todo="copy again, because what was trimmed cannot be brought over any more",
+            )
 
     def _keys(self, view: View, new: str) -> pa.Table:
         columns = []

@@ -17,12 +17,13 @@ from crossfade.errors import LeaseHeld, LeaseLost, Refused, StoreError
 from crossfade.stores.base import Lease, Role, Side, State, Token
 from crossfade.stores.postgres.connection import Database, one
 from crossfade.stores.postgres.names import OURS
+from crossfade.stores.postgres.waiting import state_verb
 
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS {OURS}.state (
   move text PRIMARY KEY, side text NOT NULL, role text NOT NULL, epoch bigint NOT NULL,
   attempt bigint NOT NULL, fenced boolean NOT NULL, lease text, position text,
-  verified_at float8, peer text);
+  verified_at float8, peer text, trimmed text);
 CREATE TABLE IF NOT EXISTS {OURS}.lease (
   move text PRIMARY KEY, token text NOT NULL, verb text NOT NULL, host text NOT NULL, pid bigint NOT NULL,
   version text NOT NULL, since float8 NOT NULL, until float8 NOT NULL);
@@ -34,6 +35,8 @@ CREATE TABLE IF NOT EXISTS {OURS}.captured (
 CREATE TABLE IF NOT EXISTS {OURS}.mark (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, view int NOT NULL,
   xid xid8 NOT NULL DEFAULT pg_current_xact_id(), reason text NOT NULL);
+CREATE TABLE IF NOT EXISTS {OURS}.nested (
+  view int NOT NULL, key text[], xid xid8 NOT NULL DEFAULT pg_current_xact_id());
 CREATE TABLE IF NOT EXISTS {OURS}.chunk (
   move text NOT NULL, view int NOT NULL, number bigint NOT NULL, rows bigint NOT NULL,
   rejected bigint NOT NULL, PRIMARY KEY (move, view, number));
@@ -65,9 +68,13 @@ def secret(connection: psycopg.Connection[Any]) -> str:
     return str(one(connection, f"SELECT value FROM {OURS}.secret"))
 
 
-def pass_as_applier(connection: psycopg.Connection[Any]) -> None:
-    """Let this transaction, and only this one, pass capture and fence."""
-    connection.execute(f"SELECT set_config('crossfade.applier', value, true) FROM {OURS}.secret")
+def pass_as_applier(connection: psycopg.Connection[Any], *, proves: bool = False) -> None:
+    """Let this transaction, and only this one, pass capture and fence.  With ``proves`` capture notes what
+    triggers and cascades change beside it."""
+    also = ", set_config('crossfade.proves', 'on', true)" if proves else ""
+    connection.execute(
+        f"SELECT set_config('crossfade.applier', value, true){also} FROM {OURS}.secret".encode()
+    )
 
 
 _STATE = f"""
@@ -116,7 +123,7 @@ def required(db: Database, move: str) -> State:
 def not_installed(db: Database, move: str) -> Refused:
     """The error for a move that this database does not know."""
     return Refused(
-        f"move {move!r} is not set up in this database", where=db.url, todo="run `crossfade start`"
+        f"move {move!r} is not set up in this database", where=db.url, todo="run `crossfade copy`"
     )
 
 
@@ -130,8 +137,8 @@ def _write_lease(connection: psycopg.Connection[Any], move: str, lease: Lease) -
 
 
 def take_lease(db: Database, move: str, lease: Lease, *, over: str | None) -> None:
-    """Compare-and-set of the lease; waits for a running apply transaction.  ``LeaseHeld``."""
-    with db.transaction() as connection:
+    """Compare-and-set of the lease.  ``LeaseHeld``; ``StoreError`` while an apply transaction keeps the row."""
+    with state_verb(db) as connection:
         done = connection.execute(
             f"UPDATE {OURS}.state SET lease = %s WHERE move = %s AND lease IS NOT DISTINCT FROM %s",
             [lease.token, move, over],
@@ -150,7 +157,7 @@ def take_lease(db: Database, move: str, lease: Lease, *, over: str | None) -> No
 
 def renew_lease(db: Database, move: str, token: str, until: float) -> None:
     """Extend the lease.  ``LeaseLost``."""
-    with db.session() as connection:
+    with state_verb(db) as connection:
         done = connection.execute(
             f"UPDATE {OURS}.lease SET until = %s WHERE move = %s AND token = %s", [until, move, token]
         )
@@ -161,7 +168,7 @@ def renew_lease(db: Database, move: str, token: str, until: float) -> None:
 
 def drop_lease(db: Database, move: str, token: str) -> None:
     """Give the lease back; nothing happens when another token stands there."""
-    with db.transaction() as connection:
+    with state_verb(db) as connection:
         if not installed(connection):
             return
         connection.execute(
@@ -180,11 +187,13 @@ def set_lease(connection: psycopg.Connection[Any], move: str, lease: Lease | Non
         _write_lease(connection, move, lease)
 
 
-def note(db: Database, move: str, notes: Mapping[str, Any]) -> None:
-    """Merge into the notes; a value of None removes the key."""
-    with db.transaction() as connection:
+def note(db: Database, move: str, notes: Mapping[str, Any], token: Token | None) -> None:
+    """Merge into the notes; a value of None removes the key.  With ``token`` only under it."""
+    with state_verb(db) as connection:
         if not installed(connection):
             raise not_installed(db, move)
+        if token is not None:
+            check_token(connection, token, db, lock="share")
         for name, value in notes.items():
             if value is None:
                 connection.execute(f"DELETE FROM {OURS}.note WHERE move = %s AND name = %s", [move, name])
@@ -194,6 +203,16 @@ def note(db: Database, move: str, notes: Mapping[str, Any]) -> None:
                 "ON CONFLICT (move, name) DO UPDATE SET value = excluded.value",
                 [move, name, json.dumps(value)],
             )
+
+
+def forget_verification(db: Database, move: str) -> None:
+    """``verified_at`` becomes None."""
+    with state_verb(db) as connection:
+        if not installed(connection):
+            raise not_installed(db, move)
+        done = connection.execute(f"UPDATE {OURS}.state SET verified_at = NULL WHERE move = %s", [move])
+        if done.rowcount == 0:
+            raise not_installed(db, move)
 
 
 _LOCKS = {"": "", "share": " FOR SHARE", "update": " FOR UPDATE"}
@@ -206,7 +225,7 @@ def check_token(connection: psycopg.Connection[Any], token: Token, db: Database,
         f"SELECT role, epoch, lease FROM {OURS}.state WHERE move = %s{_LOCKS[lock]}".encode(), [token.move]
     ).fetchone()
     if row is None:
-        raise LeaseLost("the move is not set up in this database", where=db.url, todo="run `crossfade start`")
+        raise LeaseLost("the move is not set up in this database", where=db.url, todo="run `crossfade copy`")
     if row == (Role.FOLLOWER.value, token.epoch, token.lease):
         return
     why = (

@@ -30,7 +30,9 @@ from crossfade.stores.base import (
 )
 from crossfade.stores.postgres import (
     apply,
+    armed,
     backup,
+    bring_back,
     capture,
     ddl,
     deferred,
@@ -114,6 +116,9 @@ class PostgresStore:
     def install(self, move: str, side: Side, role: Role, views: Sequence[View], *, peer: str | None) -> None:
         capture.install(self._db, move, side, role, views, peer)
 
+    def armed(self, views: Sequence[View]) -> list[str]:
+        return armed.armed(self._db, views)
+
     def uninstall(self, move: str) -> None:
         deferred.restore_deferral(self._db)
         capture.uninstall(self._db, move)
@@ -136,9 +141,10 @@ class PostgresStore:
         return load.load(self._db, view, batches, chunk, token)
 
     def finish_load(self, views: Sequence[View]) -> list[Finding]:
-        findings = deferred.bring_back(self._db, {view.id for view in views})
+        tables = [view.table.name for view in views]
+        findings = bring_back.bring_back(self._db, {view.id for view in views}, analyze=tables)
         sequences.raise_sequences(self._db, views, {})
-        load.settle(self._db, views)
+        load.settle(self._db)
         return findings
 
     def chunks(self, move: str) -> list[Chunk]:
@@ -153,7 +159,7 @@ class PostgresStore:
         self, token: Token, position: str | None, *, verified_at: float | None = None
     ) -> AbstractContextManager[Applying]:
         if not self._keyed:
-            deferred.build_keys(self._db)
+            bring_back.build_keys(self._db)
             self._keyed = True
         return apply.applying(self._db, token, position, verified_at)
 
@@ -171,8 +177,11 @@ class PostgresStore:
     def drop_lease(self, move: str, token: str) -> None:
         state.drop_lease(self._db, move, token)
 
-    def note(self, move: str, notes: Mapping[str, Any]) -> None:
-        state.note(self._db, move, notes)
+    def note(self, move: str, notes: Mapping[str, Any], *, token: Token | None = None) -> None:
+        state.note(self._db, move, notes, token)
+
+    def forget_verification(self, move: str) -> None:
+        state.forget_verification(self._db, move)
 
     # -- the switch --
 

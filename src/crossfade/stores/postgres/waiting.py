@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ import psycopg
 from crossfade.errors import StoreError
 from crossfade.stores.postgres import schema
 from crossfade.stores.postgres.connection import Database
+from crossfade.stores.postgres.names import OURS
 
 WRITE_LOCKS = (
     "'RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', "
@@ -19,6 +21,49 @@ WRITE_LOCKS = (
 
 _PATIENCE = 60.0  # seconds that one table may keep us waiting
 _TRY_MS = 300  # a waiting lock request holds up the application's writers, so each try is short
+
+STATE_WAIT = 1.0
+"""Seconds that a verb waits for the state row: who holds it longer is stopped, or applies a huge pass."""
+_IDLE = 5  # seconds after which the server ends a verb of ours whose process was stopped inside it
+
+
+@contextmanager
+def state_verb(db: Database) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction on the state row, rolled back on exception.  It waits ``STATE_WAIT`` at most for each
+    lock (``StoreError`` names who holds it), and ends by itself when its process is stopped inside it."""
+    with db.session() as connection:
+        try:
+            with connection.transaction():
+                connection.execute(
+                    f"SELECT set_config('lock_timeout', '{int(STATE_WAIT * 1000)}ms', true), "
+                    f"set_config('idle_in_transaction_session_timeout', '{_IDLE}s', true)"
+                )
+                yield connection
+        except psycopg.errors.LockNotAvailable as error:
+            raise state_locked(connection, db) from error
+
+
+def state_locked(connection: psycopg.Connection[Any], db: Database) -> StoreError:
+    """The error for a state row that somebody else keeps locked (outside a transaction)."""
+    rows = connection.execute(
+        f"""
+        SELECT DISTINCT a.pid, a.usename, a.application_name, a.state,
+               extract(epoch FROM clock_timestamp() - a.xact_start)::float8
+        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.relation = to_regclass('{OURS}.state') AND l.granted AND l.pid <> pg_backend_pid()
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND l.mode <> 'AccessShareLock'
+        """
+    ).fetchall()
+    said = [
+        f"process {pid} ({user}, {app or 'no name'}, {doing}, in a transaction for {age or 0:.1f} s)"
+        for pid, user, app, doing, age in rows
+    ]
+    return StoreError(
+        "the state row is locked by " + ("; ".join(said) or "a session that has just ended"),
+        where=db.url,
+        todo="wait until that process has finished its transaction, or end it: SELECT pg_terminate_backend(…)",
+    )
 
 
 def writers(connection: psycopg.Connection[Any], app: str) -> list[str]:

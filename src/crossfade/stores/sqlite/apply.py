@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from crossfade.errors import Refused, StoreError
 from crossfade.stores.base import Applied, Change, Column, Field, ForeignKey, View
+from crossfade.stores.sqlite.beside import Beside
 from crossfade.stores.sqlite.connection import Database, quoted, store_error
 from crossfade.stores.sqlite.encode import encode_rows, plain_values
 from crossfade.stores.sqlite.install import mapped_tables
@@ -32,9 +33,10 @@ _Update = tuple[Found, list[tuple[Field, Any]]]
 class SQLiteApplying:
     """The ``Applying`` of one open write transaction."""
 
-    def __init__(self, con: sqlite3.Connection, database: Database) -> None:
+    def __init__(self, con: sqlite3.Connection, database: Database, *, watched: bool) -> None:
         self._con = con
         self._database = database
+        self._beside = Beside(con, database.where) if watched else None
 
     def rows(self, view: View, keys: pa.Table) -> pa.Table:
         with self._database.mapped():
@@ -48,6 +50,8 @@ class SQLiteApplying:
             unmapped = self._references_from_outside(changes)
             deleted = sum(self._delete(change, unmapped) for change in changes)
             counts = [self._upsert(change) for change in changes]
+            if self._beside is not None:
+                self._beside.check(changes)
         return Applied(
             inserted=sum(inserted for inserted, _ in counts),
             updated=sum(updated for _, updated in counts),

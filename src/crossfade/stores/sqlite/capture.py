@@ -58,7 +58,8 @@ def capture_triggers(view: View, unique: Sequence[Index]) -> list[Trigger]:
         return []
     keys = _key_columns(view)
     table = view.table
-    active = f"(SELECT bypass FROM {STATE}) = 0"
+    # 1: the applier, alone; 2: the applier, beside triggers of the application that have to be seen
+    active = f"(SELECT bypass FROM {STATE}) <> 1"
     changed = " OR ".join(
         f"NEW.{quoted(k)} IS NOT OLD.{quoted(k)} COLLATE BINARY OR typeof(NEW.{quoted(k)}) <> typeof(OLD.{quoted(k)})"
         for k in keys
@@ -76,9 +77,13 @@ def capture_triggers(view: View, unique: Sequence[Index]) -> list[Trigger]:
         touched = " OR ".join(
             f"NEW.{quoted(c)} IS NOT OLD.{quoted(c)} COLLATE BINARY" for c in index.columns if c is not None
         )
-        # a partial index can begin to cover a row whose indexed columns did not change
-        when = active if index.where is not None else f"{active} AND ({touched})"
-        bodies.append((f"pri{number}", "BEFORE INSERT", active, [probe]))
+        if index.where is not None:
+            # a partial index can begin to cover a row whose indexed columns did not change; its probe also
+            # names rows that the index does not cover, which an applier has not touched
+            when = begins = f"(SELECT bypass FROM {STATE}) = 0"
+        else:
+            when, begins = f"{active} AND ({touched})", active
+        bodies.append((f"pri{number}", "BEFORE INSERT", begins, [probe]))
         bodies.append((f"pru{number}", "BEFORE UPDATE", when, [probe]))
     found = []
     for suffix, event, when, statements in bodies:
@@ -165,6 +170,23 @@ def present(con: sqlite3.Connection) -> dict[str, str]:
     """Our triggers that are there: name → SQL."""
     rows = con.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
     return {text(name): text(sql) for name, sql in rows if text(name).startswith(OURS)}
+
+
+def application_triggers(con: sqlite3.Connection) -> bool:
+    """Whether there is a trigger that is not ours."""
+    rows = con.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    return any(not text(name).startswith(OURS) for (name,) in rows)
+
+
+def missing(con: sqlite3.Connection, triggers: Iterable[Trigger]) -> list[str]:
+    """One sentence for each of these triggers that is not there, or not as it was made."""
+    there = present(con)
+    return [
+        f"the trigger {trigger.name} of table {trigger.table} is "
+        + ("altered" if trigger.name in there else "missing")
+        for trigger in triggers
+        if there.get(trigger.name) != trigger.sql
+    ]
 
 
 def arm(con: sqlite3.Connection, triggers: Iterable[Trigger], *, keep_others: bool = False) -> None:

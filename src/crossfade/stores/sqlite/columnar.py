@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -27,6 +28,8 @@ _CLASSES = {"integer": 1, "real": 2, "text": 3, "blob": 4}
 _INTEGER_TEXT = r"^-?[0-9]+$"
 _REAL_TEXT = r"(?i)^[+-]?([0-9.]+(e[+-]?[0-9]+)?|inf|nan)$"
 _EXACT = 2**53
+_PIPE_BYTES = 2**20
+"""What an ordinary user may ask for on Linux; more at a time is fewer switches between the processes."""
 
 
 class ReaderGone(Exception):
@@ -53,15 +56,20 @@ class ColumnarReader:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                pipesize=_PIPE_BYTES,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # NumPy's threads would spin beside us
             )
         except OSError as error:
             raise ReaderGone(str(error)) from error
         self._send({"uri": database.uri, "busy": database.busy_timeout})
         self.waiting = False
+        self._ready = False
 
     def settle(self) -> None:
-        """Wait until it is ready."""
-        self._header()
+        """Wait until it is ready.  Raises ``ReaderGone``."""
+        if not self._ready:
+            self._header()
+            self._ready = True
 
     def ask(self, sql: str, guard: str, values: Sequence[Any], rows: int) -> None:
         self._send({"sql": sql, "guard": guard, "values": [_wire(v) for v in values], "rows": rows})
@@ -145,15 +153,26 @@ class Readers:
         self._lock = threading.Lock()
         self._closed = False
 
+    def warm(self, count: int) -> None:
+        """Start processes until so many are idle, and wait for none of them: starting takes a while."""
+        with self._lock:
+            missing = 0 if self._closed else count - len(self._idle)
+            for _ in range(missing):
+                try:
+                    self._idle.append(ColumnarReader(self._database))
+                except ReaderGone:
+                    return
+
     def take(self) -> ColumnarReader:
         """An idle reader, or a new one.  Raises ``ReaderGone``."""
+        reader = None
         with self._lock:
-            while self._idle:
+            while self._idle and reader is None:
                 reader = self._idle.pop()
-                if reader.alive:
-                    return reader
-                reader.close()
-        reader = ColumnarReader(self._database)
+                if not reader.alive:
+                    reader.close()
+                    reader = None
+        reader = reader or ColumnarReader(self._database)
         try:
             reader.settle()
         except ReaderGone:
@@ -246,6 +265,11 @@ def _mixed_text(field: Field, column: pa.Array) -> pa.Array | None:
     """Text in a column of numeric affinity.  Text that looks like a number was converted when it was
     stored, so digits here were an integer, and anything else that looks like a number was a real that
     has lost digits in print."""
+    if field.type.kind in (Kind.DATE, Kind.TIMESTAMP, Kind.INSTANT):
+        # what reads as an ISO date in every value looks like a number in none
+        dates = decode_array(field, column)
+        if dates is not None:
+            return dates
     integers = pc.match_substring_regex(column, _INTEGER_TEXT)
     has_integers = pc.any(integers).as_py()
     looks = pc.match_substring_regex(column, _REAL_TEXT)

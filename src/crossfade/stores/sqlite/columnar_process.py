@@ -11,14 +11,18 @@ followed by that many bytes of an Arrow IPC stream.  The end of standard input e
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import struct
 import sys
 import time
 from typing import Any, BinaryIO
 
-import adbc_driver_sqlite.dbapi as adbc
-import pyarrow as pa
+gc.disable()  # it only slows the imports down: nothing here makes cycles
+
+import adbc_driver_manager as adbc  # noqa: E402
+import adbc_driver_sqlite  # noqa: E402
+import pyarrow as pa  # noqa: E402
 
 ROWS_OPTION = "adbc.sqlite.query.batch_rows"
 
@@ -30,24 +34,25 @@ def main() -> None:
     try:
         while (request := read_frame(requests)) is not None:
             if "uri" in request:
-                connection = adbc.connect(request["uri"], autocommit=True)
+                # the driver's own interface: the DB-API layer above it takes as long to import as pyarrow
+                database = adbc.AdbcDatabase(driver=adbc_driver_sqlite._driver_path(), uri=request["uri"])
+                connection = adbc.AdbcConnection(database)
                 patience = request["busy"]
                 run(connection, "PRAGMA query_only=ON", (), 1)
                 write_frame(answers, {"ready": True})
                 continue
             try:
-                header, payload = page(connection, request, patience)
+                header, table = page(connection, request, patience)
             except Exception as error:  # every error of the driver is an answer, not the end
-                header, payload = {"error": f"{type(error).__name__}: {error}"}, None
-            write_frame(answers, header, payload)
+                header, table = {"error": f"{type(error).__name__}: {error}"}, None
+            write_frame(answers, header, table)
     finally:
         if connection is not None:
             connection.close()
+            database.close()
 
 
-def page(
-    connection: Any, request: dict[str, Any], patience: float
-) -> tuple[dict[str, Any], pa.Buffer | None]:
+def page(connection: Any, request: dict[str, Any], patience: float) -> tuple[dict[str, Any], pa.Table | None]:
     """One page, read whole so that no lock outlives this call."""
     values = tuple(plain(value) for value in request["values"])
     began = time.monotonic()
@@ -55,11 +60,14 @@ def page(
         return {"big": True}, None
     table = unlocked(connection, request["sql"], values, request["rows"], patience)
     took = time.monotonic() - began
-    sink = pa.BufferOutputStream()
+    size = pa.MockOutputStream()
+    stream(table, size)
+    return {"bytes": size.size(), "seconds": took}, table
+
+
+def stream(table: pa.Table, sink: Any) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    payload = sink.getvalue()
-    return {"bytes": payload.size, "seconds": took}, payload
 
 
 def unlocked(connection: Any, sql: str, values: tuple[Any, ...], rows: int, patience: float) -> pa.Table:
@@ -75,10 +83,15 @@ def unlocked(connection: Any, sql: str, values: tuple[Any, ...], rows: int, pati
 
 
 def run(connection: Any, sql: str, values: tuple[Any, ...], rows: int) -> pa.Table:
-    with connection.cursor() as cursor:
-        cursor.adbc_statement.set_options(**{ROWS_OPTION: max(1, rows)})
-        cursor.execute(sql, values) if values else cursor.execute(sql)
-        return cursor.fetch_arrow_table()
+    with adbc.AdbcStatement(connection) as statement:
+        statement.set_options(**{ROWS_OPTION: max(1, rows)})
+        statement.set_sql_query(sql)
+        if values:
+            statement.prepare()
+            names = [str(number) for number in range(len(values))]
+            statement.bind(pa.record_batch([[value] for value in values], names))
+        handle, _ = statement.execute_query()
+        return pa.RecordBatchReader.from_stream(handle).read_all()
 
 
 def plain(value: dict[str, Any]) -> Any:
@@ -98,11 +111,11 @@ def read_frame(source: BinaryIO) -> dict[str, Any] | None:
     return found
 
 
-def write_frame(sink: BinaryIO, header: dict[str, Any], payload: pa.Buffer | None = None) -> None:
+def write_frame(sink: BinaryIO, header: dict[str, Any], table: pa.Table | None = None) -> None:
     body = json.dumps(header).encode()
     sink.write(struct.pack("<I", len(body)) + body)
-    if payload is not None:
-        sink.write(payload)
+    if table is not None:
+        stream(table, sink)
     sink.flush()
 
 

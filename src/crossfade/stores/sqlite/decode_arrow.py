@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -92,12 +93,36 @@ def _reals(field: Field, array: pa.Array) -> pa.Array | None:
         narrow = array.cast(pa.float32(), safe=False).cast(pa.float64())
         return array if all_true(pc.equal(narrow, array)) else None
     if kind is Kind.DECIMAL:
+        proven = _short_decimals(field.type, array)
+        if proven is not None:
+            return proven
         if not all_true(pc.is_finite(array)):
             return None
         # Arrow prints the shortest text that reads back as the same double
         text = pc.replace_substring_regex(array.cast(pa.string()), r"\.0$", "")
         return _bounded_decimal(field, text)
     return None
+
+
+def _short_decimals(type_: LogicalType, array: pa.Array) -> pa.Array | None:
+    """Doubles that are each the nearest to a decimal of the type's scale with at most 15 digits.  No two
+    such decimals share a double, so that decimal is also the shortest text of the double."""
+    precision, scale = type_.precision, type_.scale or 0
+    if precision is None or not 0 <= scale <= min(precision, 15):
+        return None
+    values = np.asarray(array.fill_null(0.0))
+    units = np.rint(values * 10.0**scale)
+    with np.errstate(invalid="ignore", over="ignore"):
+        fits = np.abs(units) < 10.0 ** min(precision, 15)  # not for NaN and infinities
+    if not (fits.all() and (units / 10.0**scale == values).all()):
+        return None
+    if np.signbit(values[units == 0]).any():
+        return None  # -0.0
+    text = array.cast(pa.string())
+    # large and small numbers are printed with an exponent
+    if pc.any(pc.or_(pc.match_substring(text, "e"), pc.ends_with(text, ".0"))).as_py():
+        return None
+    return text
 
 
 def _texts(field: Field, array: pa.Array) -> pa.Array | None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from crossfade.errors import Refused
 from crossfade.stores.base import Role, Side, View
-from crossfade.stores.sqlite.capture import LOG, STATE, arm, present, wanted
+from crossfade.stores.sqlite.capture import LOG, STATE, arm, missing, present, wanted
 from crossfade.stores.sqlite.connection import quoted, text
 from crossfade.stores.sqlite.schema import OURS, tables
-from crossfade.stores.sqlite.state import CREATE_STATE
+from crossfade.stores.sqlite.state import CREATE_STATE, has_state
 
 MAPPED = f"{OURS}mapped"
 CHUNKS = f"{OURS}chunks"
@@ -66,6 +66,14 @@ def _widen_log(con: sqlite3.Connection, parts: int) -> None:
     for number in range(1, parts + 1):
         if f"k{number}" not in there:
             con.execute(f"ALTER TABLE {LOG} ADD COLUMN k{number}")
+
+
+def armed(con: sqlite3.Connection, views: Sequence[View]) -> list[str]:
+    """See ``Store.armed``."""
+    row = con.execute(f"SELECT move FROM {STATE}").fetchone() if has_state(con) else None
+    if row is None:
+        return ["Crossfade is not installed in this database"]
+    return missing(con, wanted(con, text(row[0]), views, [entry.name for entry in tables(con)]))
 
 
 def mapped_tables(con: sqlite3.Connection) -> set[str]:

@@ -21,6 +21,8 @@ from crossfade.stores.sqlite.scan import PageSql, TableScan
 from crossfade.stores.sqlite.temporal import NotExact
 
 _NULL_KEYS_PER_PAGE = 1_000
+_WARM = 2
+"""Reading processes that are started while a table of several ranges is planned."""
 
 
 class TableReader:
@@ -42,6 +44,8 @@ class TableReader:
             return [KeyRange()]
         with self._database.reading() as con:
             shape = physical_of(con, view, self._database.where)
+            if _more_than(con, view, rows):
+                self._readers.warm(_WARM)
             forms = self._forms[view.table.name] = uniform_forms(con, view, shape)
             if in_stored_order(view, shape, forms):
                 bounds = list(_boundaries(con, view, PageSql(view, shape), rows))
@@ -79,6 +83,11 @@ class TableReader:
             finally:
                 if scan.columnar:
                     self._paces[view.table.name] = scan.pace
+
+
+def _more_than(con: sqlite3.Connection, view: View, rows: int) -> bool:
+    sql = f"SELECT 1 FROM {quoted(view.table.name)} LIMIT 1 OFFSET {rows}"
+    return con.execute(sql).fetchone() is not None
 
 
 def _boundaries(con: sqlite3.Connection, view: View, sql: PageSql, rows: int) -> Iterator[tuple[Any, ...]]:

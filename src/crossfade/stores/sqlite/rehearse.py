@@ -11,7 +11,7 @@ from crossfade.stores.sqlite.connection import quoted
 from crossfade.stores.sqlite.snapshot import log_position
 from crossfade.stores.sqlite.state import not_installed, read_state
 
-_TODO = "install again (`crossfade repair`): a table rebuild or DDL has removed or changed the triggers"
+_TODO = "run `crossfade doctor --repair`: a table rebuild or DDL has removed or changed the triggers"
 
 
 def rehearse(con: sqlite3.Connection, move: str, view: View | None, where: str) -> None:

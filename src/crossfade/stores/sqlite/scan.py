@@ -139,7 +139,10 @@ class TableScan:
             yield from self._whole()
             return
         with self._database.reading(timeout=0) as con:
-            self._blocks = text(con.execute("PRAGMA journal_mode").fetchone()[0]) != "wal"
+            mode = patiently(
+                lambda: con.execute("PRAGMA journal_mode").fetchone(), self._database.busy_timeout
+            )
+            self._blocks = text(mode[0]) != "wal"
             # small ranges end before a reading process would have started
             self._pace = Pace(known or FIRST_ROWS)
             for _ in range(0 if known else _FIRST_PAGES):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from crossfade.errors import Refused
 from crossfade.stores.base import RejectSink, View
-from crossfade.stores.sqlite.capture import LOG
+from crossfade.stores.sqlite.capture import LOG, STATE
 from crossfade.stores.sqlite.connection import Database, maybe_text, quoted, text
 from crossfade.stores.sqlite.decode import canonical_array
 from crossfade.stores.sqlite.keys import bound, plain_key
@@ -90,6 +90,14 @@ class SQLiteSnapshot:
             )
         found: dict[int, pa.Table] = {}
         with self._database.mapped():
+            row = self._con.execute(f"SELECT trimmed FROM {STATE}").fetchone()
+            if row is not None and row[0] is not None and begin < row[0]:
+                raise Refused(
+                    f"the log was already trimmed up to {row[0]}, but the follower's position is {begin}: it has "
+                    "lost what it had committed",
+                    where=self._database.where,
+                    todo="copy again, because what was trimmed cannot be brought over any more",
+                )
             for view in views:
                 if view.key and (keys := self._keys(view, begin)):
                     found[view.id] = key_table(view, keys)

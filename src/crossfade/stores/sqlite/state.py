@@ -19,7 +19,8 @@ CREATE_STATE = f"""CREATE TABLE IF NOT EXISTS {STATE} (
     move TEXT PRIMARY KEY, side TEXT NOT NULL, role TEXT NOT NULL, epoch INTEGER NOT NULL,
     attempt INTEGER NOT NULL, fenced INTEGER NOT NULL, bypass INTEGER NOT NULL, position TEXT,
     verified_at REAL, peer TEXT, notes TEXT NOT NULL, lease_token TEXT, lease_verb TEXT, lease_host TEXT,
-    lease_pid INTEGER, lease_version TEXT, lease_since REAL, lease_until REAL)"""
+    lease_pid INTEGER, lease_version TEXT, lease_since REAL, lease_until REAL,
+    trimmed INTEGER)"""
 _LEASE = "lease_token, lease_verb, lease_host, lease_pid, lease_version, lease_since, lease_until"
 _LEASE_SET = ", ".join(f"{name.strip()} = ?" for name in _LEASE.split(","))
 
@@ -84,10 +85,11 @@ def check_token(con: sqlite3.Connection, token: Token, where: str) -> None:
 
 
 @contextmanager
-def bypass(con: sqlite3.Connection, move: str) -> Iterator[None]:
-    """Write without being captured or fenced, inside the caller's own write transaction.  Nobody else
-    can see the flag: there is one writer at a time, and the flag is down again before COMMIT."""
-    con.execute(f"UPDATE {STATE} SET bypass = 1 WHERE move = ?", (move,))
+def bypass(con: sqlite3.Connection, move: str, *, captured: bool = False) -> Iterator[None]:
+    """Write without being fenced, and without being captured unless ``captured``, inside the caller's own
+    write transaction.  Nobody else can see the flag: there is one writer at a time, and the flag is down
+    again before COMMIT."""
+    con.execute(f"UPDATE {STATE} SET bypass = ? WHERE move = ?", (2 if captured else 1, move))
     yield
     con.execute(f"UPDATE {STATE} SET bypass = 0 WHERE move = ?", (move,))
 
@@ -140,14 +142,20 @@ class StateVerbs:
         sql = f"UPDATE {STATE} SET {_LEASE_SET} WHERE move = ? AND lease_token = ?"
         self._db.changed_one(sql, (*_lease_values(None), move, token))
 
-    def note(self, move: str, notes: Mapping[str, Any]) -> None:
+    def note(self, move: str, notes: Mapping[str, Any], *, token: Token | None = None) -> None:
         with self._db.writing() as con:
+            if token is not None:
+                check_token(con, token, self._db.where)
             row = con.execute(f"SELECT notes FROM {STATE} WHERE move = ?", (move,)).fetchone()
             if row is None:
                 raise not_installed(move, self._db.where)
             merged = json.loads(text(row[0])) | dict(notes)
             kept = {name: value for name, value in merged.items() if value is not None}
             con.execute(f"UPDATE {STATE} SET notes = ? WHERE move = ?", (json.dumps(kept), move))
+
+    def forget_verification(self, move: str) -> None:
+        if not self._db.changed_one(f"UPDATE {STATE} SET verified_at = NULL WHERE move = ?", (move,)):
+            raise not_installed(move, self._db.where)
 
     # -- switch --
 
@@ -167,7 +175,8 @@ class StateVerbs:
             try:
                 begin_immediate(con, self._db.busy_timeout)
                 done = con.execute(
-                    f"UPDATE {STATE} SET role = ?, epoch = epoch + 1, fenced = 0, position = NULL "
+                    f"UPDATE {STATE} SET role = ?, epoch = epoch + 1, fenced = 0, position = NULL, "
+                    "trimmed = NULL "
                     "WHERE move = ? AND role = ? AND epoch = ? AND attempt = ?",
                     (Role.LEADER, move, Role.FOLLOWER, epoch, attempt),
                 )

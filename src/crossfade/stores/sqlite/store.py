@@ -26,7 +26,7 @@ from crossfade.stores.base import (
 )
 from crossfade.stores.sqlite.apply import SQLiteApplying
 from crossfade.stores.sqlite.backup import backup, restored
-from crossfade.stores.sqlite.capture import LOG, STATE
+from crossfade.stores.sqlite.capture import LOG, STATE, application_triggers
 from crossfade.stores.sqlite.census import census
 from crossfade.stores.sqlite.connection import (
     Database,
@@ -38,7 +38,7 @@ from crossfade.stores.sqlite.connection import (
     text,
 )
 from crossfade.stores.sqlite.encode import holdable
-from crossfade.stores.sqlite.install import install, uninstall
+from crossfade.stores.sqlite.install import armed, install, uninstall
 from crossfade.stores.sqlite.load import Loading
 from crossfade.stores.sqlite.preflight import preflight
 from crossfade.stores.sqlite.reader import TableReader
@@ -134,6 +134,10 @@ class SQLiteStore(StateVerbs, Loading):
         with self._db.writing() as con:
             install(con, move, side, role, views, peer, self._db.where)
 
+    def armed(self, views: Sequence[View]) -> list[str]:
+        with self._db.read_transaction() as con:
+            return armed(con, views)
+
     def uninstall(self, move: str) -> None:
         with self._db.writing() as con:
             row = con.execute(f"SELECT move FROM {STATE}").fetchone() if has_state(con) else None
@@ -153,6 +157,8 @@ class SQLiteStore(StateVerbs, Loading):
                     f"DELETE FROM {LOG} WHERE seq IN (SELECT seq FROM {LOG} WHERE seq <= ? ORDER BY seq LIMIT ?)",
                     (int(position), _TRIM_ROWS),
                 ).rowcount
+                if discarded:
+                    con.execute(f"UPDATE {STATE} SET trimmed = max(coalesce(trimmed, 0), ?)", (int(position),))
             done += discarded
             if discarded < _TRIM_ROWS:
                 return done
@@ -165,8 +171,10 @@ class SQLiteStore(StateVerbs, Loading):
     ) -> Iterator[Applying]:
         with self._db.writing() as con:
             check_token(con, token, self._db.where)
-            with bypass(con, token.move):
-                yield SQLiteApplying(con, self._db)
+            # what the application's triggers change beside a pass must be seen
+            watched = application_triggers(con)
+            with bypass(con, token.move, captured=watched):
+                yield SQLiteApplying(con, self._db, watched=watched)
             con.execute(
                 f"UPDATE {STATE} SET position = ?, verified_at = coalesce(?, verified_at) WHERE move = ?",
                 (position, verified_at, token.move),
