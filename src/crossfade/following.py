@@ -24,6 +24,9 @@ _TRIM = 10.0
 _NOTE = 1.0
 """Seconds between two notes of how far following is, and between two looks at router and databases."""
 
+_DOUBT = 0.3
+"""Seconds after which it looks again before it raises an alarm that it cannot follow."""
+
 _RETRY = 1.0
 """Seconds after an error until it tries again."""
 
@@ -60,6 +63,7 @@ class Follower:
         self._looked_at = 0.0
         self._trimmed_at = time.monotonic()
         self._alarms: dict[str, str] = {}
+        self._doubted = ""
 
     def stop(self) -> None:
         """End after the running pass."""
@@ -96,6 +100,10 @@ class Follower:
                 if first or self._is_completed():
                     raise
                 # Refused too: a switch that is at work was told apart above, so nobody is
+                if self._doubted != str(error):
+                    self._doubted = str(error)  # a watchdog may be about to repair it
+                    self.stopped.wait(_DOUBT)
+                    continue
                 self._alarm("follow", error)
                 self._judge_lag()
                 self.stopped.wait(_RETRY)
@@ -133,6 +141,7 @@ class Follower:
                 continue
             self._calm("pass")
             self._calm("follow")
+            self._doubted = ""
             self.result.passes += 1
             self.result.keys += done.keys
             self.result.longest_lock = max(store.longest_lock() for store in self.move.stores.values())
@@ -176,6 +185,8 @@ class Follower:
                 if recovery.is_wrong(standing, self.move.router):
                     for line in self.move.repair(of=held.token if held is not None else None):
                         self.move.reporter.say(f"repaired: {line}")
+                    if held is not None:
+                        raise LeaseLost("the repair took the lease", where=self.move.spec.move)
             except LeaseHeld:
                 return  # somebody is at work, and leaves it right
 

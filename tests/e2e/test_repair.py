@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ pytestmark = pytest.mark.timeout(90)
 @pytest.fixture
 def scene(tmp_path: Path, postgres_url: str) -> Iterator[Scene]:
     """Applications and a router; copied and verified; nobody follows."""
-    scene = scenes.build(tmp_path, postgres_url, settings="hold_budget: 700ms\nlag_limit: 2s")
+    scene = scenes.build(
+        tmp_path, postgres_url, settings="hold_budget: 700ms\ndrain_budget: 300ms\nlag_limit: 2s"
+    )
     try:
         with scene.move() as move:
             move.copy()
@@ -44,7 +47,7 @@ def scene(tmp_path: Path, postgres_url: str) -> Iterator[Scene]:
 
 
 @pytest.fixture
-def bare(tmp_path: Path, postgres_url: str) -> Iterator[Scene]:
+def bare(tmp_path: Path, postgres_url: str) -> Scene:
     """Two databases and nothing else; copied and verified."""
     old = tmp_path / "old.db"
     with contextlib.closing(sqlite3.connect(old)) as db:
@@ -59,7 +62,7 @@ def bare(tmp_path: Path, postgres_url: str) -> Iterator[Scene]:
     with scene.move() as move:
         move.copy()
         move.verify()
-    yield scene
+    return scene
 
 
 class Waiting:
@@ -492,7 +495,12 @@ def test_shifted_reads_go_back_when_the_follower_does_not_answer(
         assert router is not None
         assert router.state().reads_percent > 0
         with away(scene.new_url, postgres_server):
-            until("the shift is withdrawn", lambda: router.state().reads_percent == 0)
+
+            def withdrawn() -> bool:
+                request(scene.port, "POST", "/notes", {"id": uuid.uuid4().hex, "text": "to be handed over"})
+                return router.state().reads_percent == 0
+
+            until("the shift is withdrawn", withdrawn)
     assert scene.processes["follow"].poll() is None
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import typer
 
 from crossfade import __version__
@@ -66,4 +68,6 @@ def _main(
 
 def main() -> None:
     """The entry point of the ``crossfade`` command."""
+    # Arrow's buffers are not the collector's to find; looking for cycles at the default pace only costs time.
+    gc.set_threshold(50_000, 20, 100)
     app()

@@ -181,7 +181,7 @@ class Passes:
                 try:
                     with self.follower.applying(self.token, self.position) as applying:
                         applying.apply([Change(target, found, empty_keys(target))])
-                except StoreError:
+                except (StoreError, Different):
                     continue
 
     def _watch_schema(self, found: Mapping[int, str]) -> None:

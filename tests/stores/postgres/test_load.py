@@ -12,6 +12,7 @@ import pytest
 from crossfade.errors import LeaseLost, Refused, StoreError
 from crossfade.stores.base import Chunk, Token, View
 from crossfade.stores.postgres import PostgresStore
+from crossfade.stores.postgres.load import settle
 from tests.stores.postgres.scene import (
     MOVE,
     TOKEN,
@@ -148,6 +149,31 @@ def test_keys_and_indexes_come_back_as_they_were(store: PostgresStore, postgres_
         assert all(r[2].endswith("DEFERRABLE") for r in ours)
         store.uninstall(MOVE)
         assert c.execute(SHAPE).fetchall() == before
+
+
+def test_the_end_of_a_load_is_on_disk(store: PostgresStore, postgres_url: str, view: View) -> None:
+    """Loads commit without a flush, and ``settle`` flushes them all: a commit that wrote nothing would not."""
+    with app(postgres_url) as c:
+        for number in range(1, 4):
+            loaded(store, view, [(n, "x") for n in range(number * 1000, number * 1000 + 500)], number)
+            written = c.execute("SELECT pg_current_wal_insert_lsn()").fetchone()[0]
+            settle(store._db)
+            assert c.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", [written]).fetchone()[0]
+
+
+def test_the_planner_knows_every_table_that_was_loaded(store: PostgresStore, postgres_url: str) -> None:
+    """Expressions that are indexed included: their statistics wait for the index."""
+    with app(postgres_url) as c:
+        c.execute(SHOP)
+        c.execute("CREATE INDEX p_upper ON p (upper(alt))")
+        views = views_of(store, "p", "c")
+        follower(store, views)
+        store.prepare_load(views)
+        loaded(store, views[0], [(n, f"code {n}", f"alt {n}") for n in range(1, 3001)])
+        assert store.finish_load(views) == []
+        known = c.execute("SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'public'").fetchall()
+        assert {row[0] for row in known} >= {"p", "p_upper"}
+        assert c.execute("SELECT reltuples FROM pg_class WHERE relname = 'p'").fetchone() == (3000.0,)
 
 
 def test_orphans_are_counted_with_examples(store: PostgresStore, postgres_url: str) -> None:

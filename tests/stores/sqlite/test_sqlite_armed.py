@@ -43,7 +43,8 @@ def test_what_is_missing_or_altered_is_said_and_mended(
     assert time.monotonic() - began < 0.05
     s.app.executescript(damage)
     said = s.store.armed(views)
-    assert said and any(says in line for line in said)
+    assert said
+    assert any(says in line for line in said)
     s.lead(*views)
     assert s.store.armed(views) == []
 
@@ -62,7 +63,8 @@ def test_a_note_under_a_token_is_refused_after_the_lease_or_the_role_has_passed(
     with pytest.raises(LeaseLost):
         s.store.note(MOVE, {"x": 2}, token=TOKEN)
     found = s.store.state(MOVE)
-    assert found is not None and found.notes == {"x": 1}
+    assert found is not None
+    assert found.notes == {"x": 1}
 
 
 def test_a_verification_is_forgotten(scene: Callable[..., Scene]) -> None:
@@ -71,7 +73,10 @@ def test_a_verification_is_forgotten(scene: Callable[..., Scene]) -> None:
     with s.store.applying(TOKEN, "7", verified_at=5.0):
         pass
     before = s.store.state(MOVE)
-    assert before is not None and before.verified_at == 5.0
+    assert before is not None
+    assert before.verified_at == 5.0
     s.store.forget_verification(MOVE)
     after = s.store.state(MOVE)
-    assert after is not None and after.verified_at is None and after.position == "7"
+    assert after is not None
+    assert after.verified_at is None
+    assert after.position == "7"

@@ -14,6 +14,8 @@ from crossfade.errors import SchemaChanged, StoreUnreachable
 from crossfade.stores.base import KeyRange, View
 from crossfade.stores.sqlite import SQLiteStore
 from crossfade.stores.sqlite import scan as scanning
+from crossfade.stores.sqlite.census import storage_classes
+from crossfade.stores.sqlite.courtesy import Courtesy
 from crossfade.stores.sqlite.forms import uniform_forms
 from crossfade.stores.sqlite.schema import physical
 from crossfade.types import Kind, LogicalType, StoredAs
@@ -417,7 +419,7 @@ def test_uuid_keys_in_one_form_are_read_in_their_own_order(
     view = made.view("t", types={"k": Kind.UUID})
     with made.store._db.reading() as con:
         shape = physical(con, "t", ("a", "k"))
-        assert bool(uniform_forms(con, view, shape)) is not odd
+        assert bool(uniform_forms(con, view, shape, Courtesy(made.store._db, con))) is not odd
     expected = [str(u) for u in sorted(ids)]
     assert [row["k"] for row in made.rows(view)] == expected
     assert [row["k"] for row in ranges(made, view, 5_000)] == expected
@@ -434,3 +436,45 @@ def test_a_mixed_case_uuid_written_after_the_plan_is_not_passed_on(scene) -> Non
     made.app.execute("INSERT INTO t VALUES ('00020000-0000-0000-0000-00000000aB00')")
     rows, (bad,) = made.scan(view, over)
     assert (len(rows), bad.key) == (11_999, ("00020000-0000-0000-0000-00000000aB00",))
+
+
+def test_an_application_goes_on_writing_while_every_value_is_looked_at(scene) -> None:
+    """Rollback-journal mode: the census and the look at the forms of keys are cut into pages that give way."""
+    made = scene("CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT, n INT)")
+    ids = [str(uuid.UUID(int=i * 7919)) for i in range(150_000)]
+    made.app.execute("BEGIN")
+    made.app.executemany("INSERT INTO t VALUES (?, 'value', 0)", [(k,) for k in ids])
+    made.app.execute("COMMIT")
+    view = made.view("t", types={"k": Kind.UUID})
+    stop, errors, slowest, writes = threading.Event(), [], [0.0], [0]
+
+    def write() -> None:
+        con = made.connect(timeout=1.0)
+        try:
+            while not stop.is_set():
+                began = time.monotonic()
+                con.execute("UPDATE t SET n = n + 1 WHERE k = ?", (ids[writes[0] % 100],))
+                writes[0] += 1
+                slowest[0] = max(slowest[0], time.monotonic() - began)
+                stop.wait(0.005)
+        except sqlite3.Error as error:
+            errors.append(error)
+        finally:
+            con.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        before = made.store.longest_lock()
+        classes = storage_classes(made.store._db, view)
+        with made.store._db.reading() as con:
+            shape = physical(con, "t", ("k",))
+            assert uniform_forms(con, view, shape, Courtesy(made.store._db, con))
+    finally:
+        stop.set()
+        thread.join()
+    assert classes["k"]["text"] == 150_000
+    assert errors == []
+    assert writes[0] > 20
+    assert slowest[0] < 0.9
+    assert before <= made.store.longest_lock() < 0.3

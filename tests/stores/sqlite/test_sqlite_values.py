@@ -217,6 +217,23 @@ def test_the_vectorised_way_agrees_with_the_exact_way(field: Field, stored: str,
     assert repr(proven.to_pylist()) == repr(exact.to_pylist())
 
 
+_MONEY = field_of(LogicalType(Kind.DECIMAL, precision=12, scale=2), "DECIMAL(12, 2)")
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.none() | st.integers(-(10**12) + 1, 10**12 - 1), min_size=1, max_size=6))
+def test_doubles_that_are_money_are_decoded_exactly(cents: list[int | None]) -> None:
+    """100 must not lose its zeros, nor a large amount gain an exponent."""
+    values = [None if c is None else c / 100 for c in cents]
+    exact = [None if v is None else decode_value(_MONEY, v) for v in values]
+    array, bad = decode_values(_MONEY, values)
+    assert (array.to_pylist(), bad) == (exact, [])
+    proven = decode_array(_MONEY, pa.array(values, pa.float64()))
+    assert proven is None or proven.to_pylist() == exact
+    if all(c is None or 100 <= abs(c) < 10**9 for c in cents):
+        assert proven is not None
+
+
 @settings(max_examples=300, deadline=None)
 @given(fields(), st.data())
 def test_mixed_columns_are_decoded_value_by_value(field: Field, data: st.DataObject) -> None:

@@ -17,7 +17,16 @@ from crossfade.stores.postgres import state
 from crossfade.stores.postgres.beside import check_beside
 from crossfade.stores.postgres.connection import Database, Session
 from crossfade.stores.postgres.encode import csv_block, texts
-from crossfade.stores.postgres.names import OURS, base_type, element_type, ident, idents, same_key, stage, table_in
+from crossfade.stores.postgres.names import (
+    OURS,
+    base_type,
+    element_type,
+    ident,
+    idents,
+    same_key,
+    stage,
+    table_in,
+)
 from crossfade.stores.postgres.reader import read_back
 from crossfade.stores.postgres.references import Reference, check_reach, parents_first, references
 from crossfade.stores.postgres.uniques import parking, unique_indexes

@@ -116,7 +116,9 @@ class PostgresSnapshot:
     def _still_there(self, since: str | None) -> None:
         """``Refused`` when the log cannot tell what has changed since then."""
         if since is None:
-            asked = f"SELECT false AS other, EXISTS (SELECT FROM {OURS}.state WHERE trimmed IS NOT NULL) AS gone"
+            asked = (
+                f"SELECT false AS other, EXISTS (SELECT FROM {OURS}.state WHERE trimmed IS NOT NULL) AS gone"
+            )
         else:
             old, cut = f"{text(since)}::pg_snapshot", "trimmed::pg_snapshot"
             asked = (

@@ -122,9 +122,7 @@ def required(db: Database, move: str) -> State:
 
 def not_installed(db: Database, move: str) -> Refused:
     """The error for a move that this database does not know."""
-    return Refused(
-        f"move {move!r} is not set up in this database", where=db.url, todo="run `crossfade copy`"
-    )
+    return Refused(f"move {move!r} is not set up in this database", where=db.url, todo="run `crossfade copy`")
 
 
 def _write_lease(connection: psycopg.Connection[Any], move: str, lease: Lease) -> None:

@@ -11,9 +11,7 @@ from crossfade.stores.postgres.connection import one
 from crossfade.stores.postgres.names import OURS, text
 
 FENCE = "crossfade_fence"
-NESTED = (
-    "pg_catalog.pg_trigger_depth() > 0 AND pg_catalog.current_setting('crossfade.proves', true) = 'on'"
-)
+NESTED = "pg_catalog.pg_trigger_depth() > 0 AND pg_catalog.current_setting('crossfade.proves', true) = 'on'"
 """A trigger or a cascade of the following side changes a row beside what a pass applies."""
 
 

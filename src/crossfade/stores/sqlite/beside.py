@@ -38,7 +38,9 @@ class Beside:
             keys = self._passed.setdefault(change.view.id, set())
             for rows in (change.upserts.select(list(change.view.key)), change.deletes):
                 keys.update(plain_keys(change.view, rows))
-        numbers = self._con.execute(f"SELECT DISTINCT tbl FROM {LOG} WHERE seq > ?", (self._begin,)).fetchall()
+        numbers = self._con.execute(
+            f"SELECT DISTINCT tbl FROM {LOG} WHERE seq > ?", (self._begin,)
+        ).fetchall()
         for (number,) in numbers:
             stray = self._strays(number, views.get(number))
             if stray:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from crossfade.stores.base import Field, Finding, KeyRange, Rejected, RejectSink, View
 from crossfade.stores.sqlite import temporal
 from crossfade.stores.sqlite.connection import Database, Text, quoted, text
+from crossfade.stores.sqlite.courtesy import Courtesy
 from crossfade.stores.sqlite.decode import TEMPORAL, decode_value
 from crossfade.stores.sqlite.encode import shortened
 from crossfade.stores.sqlite.forms import stored_pages
@@ -80,15 +84,20 @@ def storage_classes(database: Database, view: View) -> dict[str, Counter[str]]:
         names = ", ".join(quoted(f.column.name) for f in view.fields)
         labels = ", ".join(_label(f.type.kind, quoted(f.column.name)) for f in view.fields)
         places = [shape.rowid] if shape.rowid else [quoted(f.column.name) for f in view.key_fields]
-        for where, values in stored_pages(con, quoted(view.table.name), places):
+        courtesy = Courtesy(database, con)
+        for where, values, rows in stored_pages(con, quoted(view.table.name), places, courtesy):
             # numbers of columns, because labels repeat where a name is also a column's
             order = ", ".join(str(n + 1) for n in range(len(view.fields)))
             page = f"SELECT {names} FROM {quoted(view.table.name)}{where}"
-            grouped = con.execute(f"SELECT {labels}, count(*) FROM ({page}) GROUP BY {order}", values)
-            for *kinds, count in grouped.fetchall():
+            grouped = f"SELECT {labels}, count(*) FROM ({page}) GROUP BY {order}"
+            for *kinds, count in courtesy.read(partial(_all, con, grouped, values), rows):
                 for field, kind in zip(view.fields, kinds, strict=True):
                     found[field.column.name][text(kind)] += count
     return found
+
+
+def _all(con: sqlite3.Connection, sql: str, values: Sequence[Any]) -> list[Any]:
+    return con.execute(sql, values).fetchall()
 
 
 def _label(kind: Kind, name: str) -> str:

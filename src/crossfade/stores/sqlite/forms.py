@@ -9,16 +9,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from crossfade.stores.base import Field, View
 from crossfade.stores.sqlite.connection import Text, quoted, row_value
+from crossfade.stores.sqlite.courtesy import Courtesy
 from crossfade.stores.sqlite.encode import encode_value, field_affinity
 from crossfade.stores.sqlite.keys import bound, canonical_bound
 from crossfade.stores.sqlite.schema import Physical
 from crossfade.types import Kind
 
-_ROWS_PER_PAGE = 20_000
+_MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,9 @@ def _form_of(field: Field, value: Any) -> Form | None:
     return _BLOB if isinstance(value, bytes) else None
 
 
-def uniform_forms(con: sqlite3.Connection, view: View, shape: Physical) -> Mapping[str, Form]:
+def uniform_forms(
+    con: sqlite3.Connection, view: View, shape: Physical, courtesy: Courtesy
+) -> Mapping[str, Form]:
     """Per batch name of a UUID key field the one form of all its keys.  Empty when there is not one."""
     fields = [
         field
@@ -72,9 +76,10 @@ def uniform_forms(con: sqlite3.Connection, view: View, shape: Physical) -> Mappi
         return {}
     tests = " AND ".join(f"({known[f.name].test.format(n)})" for f, n in zip(fields, names, strict=True))
     keys = [quoted(field.column.name) for field in view.key_fields]
-    for where, values in stored_pages(con, table, keys):
+    for where, values, rows in stored_pages(con, table, keys, courtesy):
         page = f"SELECT {', '.join(keys)} FROM {table}{where}"
-        if con.execute(f"SELECT 1 FROM ({page}) WHERE NOT ({tests}) LIMIT 1", values).fetchone():
+        odd = f"SELECT 1 FROM ({page}) WHERE NOT ({tests}) LIMIT 1"
+        if courtesy.read(partial(_first, con, odd, values), rows):
             return {}
     return known
 
@@ -90,22 +95,29 @@ def stored_bound(view: View, limit: Sequence[Any], forms: Mapping[str, Form]) ->
 
 
 def stored_pages(
-    con: sqlite3.Connection, table: str, places: Sequence[str]
-) -> Iterator[tuple[str, list[Any]]]:
-    """Conditions that cut a table into pages in its stored order, for statements that each end soon."""
+    con: sqlite3.Connection, table: str, places: Sequence[str], courtesy: Courtesy
+) -> Iterator[tuple[str, list[Any], int]]:
+    """Conditions that cut a table into pages in its stored order, and their rows, for statements that each
+    end soon: run them by ``courtesy.read``, which learns how large the next page may be."""
     if not places:
-        yield "", []
+        yield "", [], 0
         return
     left, order = row_value(places), ", ".join(places)
     after: Sequence[Any] | None = None
     while True:
         marks, values = ([], []) if after is None else bound(after)
         begin = f" WHERE {left} > {row_value(marks)}" if marks else ""
-        step = f"SELECT {order} FROM {table}{begin} ORDER BY {order} LIMIT 1 OFFSET {_ROWS_PER_PAGE - 1}"
-        end = con.execute(step, values).fetchone()
+        rows = min(courtesy.pace.rows, _MOST_ROWS)
+        step = f"SELECT {order} FROM {table}{begin} ORDER BY {order} LIMIT 1 OFFSET {rows - 1}"
+        end = courtesy.read(partial(_first, con, step, values))
         if end is None:
-            yield begin, values
+            yield begin, values, 0
             return
         last_marks, last = bound(end)
-        yield f"{begin}{' AND' if begin else ' WHERE'} {left} <= {row_value(last_marks)}", [*values, *last]
+        where = f"{begin}{' AND' if begin else ' WHERE'} {left} <= {row_value(last_marks)}"
+        yield where, [*values, *last], rows
         after = end
+
+
+def _first(con: sqlite3.Connection, sql: str, values: Sequence[Any]) -> Any:
+    return con.execute(sql, values).fetchone()

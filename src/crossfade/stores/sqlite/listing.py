@@ -11,12 +11,14 @@ import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from crossfade.stores.base import KeyRange, RejectSink, View
 from crossfade.stores.sqlite.connection import quoted, row_value
+from crossfade.stores.sqlite.courtesy import Courtesy
 from crossfade.stores.sqlite.keys import bound, canonical_bound, plain_key
 from crossfade.stores.sqlite.lookup import columns_sql, find_rows
 from crossfade.stores.sqlite.page import canonical_rows
@@ -32,7 +34,7 @@ Key = tuple[Any, ...]
 class Listing:
     """All canonical keys of a table in canonical order (text by its UTF-8 bytes, decimals by value)."""
 
-    def __init__(self, con: sqlite3.Connection, view: View, shape: Physical) -> None:
+    def __init__(self, con: sqlite3.Connection, view: View, shape: Physical, courtesy: Courtesy) -> None:
         self._view = view
         self._shape = shape
         self._names = [quoted(f.column.name) for f in view.key_fields]
@@ -40,12 +42,12 @@ class Listing:
         self._places = [shape.rowid] if shape.rowid else self._names
         self._decimals = [f.type.kind is Kind.DECIMAL for f in view.key_fields]
         self._unusable: list[Sequence[Any]] = []
-        self.keys: list[Key] = sorted(self._read(con), key=self._rank)
+        self.keys: list[Key] = sorted(self._read(con, courtesy), key=self._rank)
 
     def _rank(self, key: Sequence[Any]) -> Key:
         return tuple(Decimal(v) if d else v for v, d in zip(key, self._decimals, strict=True))
 
-    def _read(self, con: sqlite3.Connection) -> Iterator[Key]:
+    def _read(self, con: sqlite3.Connection, courtesy: Courtesy) -> Iterator[Key]:
         width = len(self._places)
         present = [f"{quoted(f.column.name)} IS NOT NULL" for f in self._view.key_fields if f.column.nullable]
         after: Sequence[Any] | None = None
@@ -55,17 +57,18 @@ class Listing:
                 marks, values = bound(after)
                 tests.append(f"{row_value(self._places)} > {row_value(marks)}")
             where = f" WHERE {' AND '.join(tests)}" if tests else ""
-            rows = con.execute(
+            wanted = min(courtesy.pace.rows, _KEYS_PER_PAGE)
+            page = (
                 f"SELECT {', '.join([*self._places, *self._names])} FROM {quoted(self._view.table.name)}{where} "
-                f"ORDER BY {', '.join(self._places)} LIMIT {_KEYS_PER_PAGE}",
-                values,
-            ).fetchall()
+                f"ORDER BY {', '.join(self._places)} LIMIT {wanted}"
+            )
+            rows = courtesy.read(partial(_all, con, page, values), wanted)
             for row in rows:
                 try:
                     yield plain_key(self._view, row[width:])
                 except NotExact:
                     self._unusable.append(row[:width])
-            if len(rows) < _KEYS_PER_PAGE:
+            if len(rows) < wanted:
                 return
             after = rows[-1][:width]
 
@@ -98,3 +101,7 @@ class Listing:
             batch = canonical_rows(self._view, [one.row for one in found], rejects)
             if batch.num_rows:
                 yield batch
+
+
+def _all(con: sqlite3.Connection, sql: str, values: Sequence[Any]) -> list[Any]:
+    return con.execute(sql, values).fetchall()

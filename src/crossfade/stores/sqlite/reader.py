@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow as pa
 from crossfade.stores.base import KeyRange, RejectSink, View
 from crossfade.stores.sqlite.columnar import Readers
 from crossfade.stores.sqlite.connection import Database, quoted
+from crossfade.stores.sqlite.courtesy import Courtesy
 from crossfade.stores.sqlite.decode import canonical_array
 from crossfade.stores.sqlite.forms import Form, stored_bound, uniform_forms
 from crossfade.stores.sqlite.keys import in_stored_order, plain_key
@@ -43,14 +45,17 @@ class TableReader:
         if not view.key:
             return [KeyRange()]
         with self._database.reading() as con:
+            courtesy = Courtesy(self._database, con)
             shape = physical_of(con, view, self._database.where)
             if _more_than(con, view, rows):
                 self._readers.warm(_WARM)
-            forms = self._forms[view.table.name] = uniform_forms(con, view, shape)
+            forms = self._forms[view.table.name] = uniform_forms(
+                con, view, shape, Courtesy(self._database, con)
+            )
             if in_stored_order(view, shape, forms):
-                bounds = list(_boundaries(con, view, PageSql(view, shape), rows))
+                bounds = list(_boundaries(con, view, PageSql(view, shape), rows, courtesy))
             else:
-                listing = self._listings[view.table.name] = Listing(con, view, shape)
+                listing = self._listings[view.table.name] = Listing(con, view, shape, courtesy)
                 keys = listing.keys
                 # the last boundary must leave rows behind it
                 bounds = [_canonical(view, keys[place]) for place in range(rows - 1, len(keys) - 1, rows)]
@@ -60,15 +65,16 @@ class TableReader:
         """The rows of a range, canonical, in key order."""
         with self._database.mapped():
             with self._database.reading() as con:
+                courtesy = Courtesy(self._database, con)
                 shape = physical_of(con, view, self._database.where)
                 if over.after is None:
                     _reject_null_keys(con, view, rejects)
                 forms = self._forms.get(view.table.name)
                 if forms is None or over == KeyRange():
-                    forms = uniform_forms(con, view, shape)
+                    forms = uniform_forms(con, view, shape, courtesy)
                 if view.key and not in_stored_order(view, shape, forms):
                     # a plan's list serves its ranges; what is written since is in the log
-                    listing = self._listings.get(view.table.name) or Listing(con, view, shape)
+                    listing = self._listings.get(view.table.name) or Listing(con, view, shape, courtesy)
                     if over.after is None:
                         listing.reject(con, rejects)
                     yield from listing.batches(con, over, rejects)
@@ -90,13 +96,15 @@ def _more_than(con: sqlite3.Connection, view: View, rows: int) -> bool:
     return con.execute(sql).fetchone() is not None
 
 
-def _boundaries(con: sqlite3.Connection, view: View, sql: PageSql, rows: int) -> Iterator[tuple[Any, ...]]:
+def _boundaries(
+    con: sqlite3.Connection, view: View, sql: PageSql, rows: int, courtesy: Courtesy
+) -> Iterator[tuple[Any, ...]]:
     """Every ``rows``-th canonical key, except the last."""
     after: Sequence[Any] | None = None
     while True:
         where, values = sql.where(after, None)
         step = sql.select(sql.keys, where, 2) + f" OFFSET {rows - 1}"
-        found = con.execute(step, values).fetchall()
+        found = courtesy.read(partial(_all, con, step, values))
         if len(found) < 2:
             return
         after = found[0]
@@ -104,6 +112,10 @@ def _boundaries(con: sqlite3.Connection, view: View, sql: PageSql, rows: int) ->
             yield _canonical(view, plain_key(view, after))
         except NotExact:
             continue  # a key without a canonical form bounds nothing; its range only grows
+
+
+def _all(con: sqlite3.Connection, sql: str, values: Sequence[Any]) -> list[Any]:
+    return con.execute(sql, values).fetchall()
 
 
 def _canonical(view: View, plain: Sequence[Any]) -> tuple[Any, ...]:

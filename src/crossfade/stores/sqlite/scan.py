@@ -26,22 +26,19 @@ from crossfade.stores.sqlite.columnar import (
     findable,
     needs_classes,
 )
-from crossfade.stores.sqlite.connection import Database, Text, patiently, quoted, row_value, text
+from crossfade.stores.sqlite.connection import Database, Text, patiently, quoted, row_value
+from crossfade.stores.sqlite.courtesy import (
+    FIRST_ROWS,
+    MOST_ROWS,
+    PAGE_BYTES,
+    Courtesy,
+    Pace,
+)
 from crossfade.stores.sqlite.encode import field_affinity
 from crossfade.stores.sqlite.keys import bound
 from crossfade.stores.sqlite.page import StoredRow, canonical_rows
 from crossfade.stores.sqlite.schema import Physical
 
-PAGE_BYTES = 8 * 2**20
-"""Bytes of stored values that a page aims at."""
-PAGE_SECONDS = 0.02
-"""How long a page may keep its read lock."""
-POLITE_SECONDS = 0.005
-"""The same while the application writes in rollback-journal mode, where a page keeps it from committing."""
-_GIVE_WAY = 3.0
-"""How many times as long as it has read a polite scan leaves the file alone."""
-FIRST_ROWS = 1_000
-MOST_ROWS = 100_000
 LARGE_ROW = 64 * 2**10
 """A row above this many bytes sends its page to the row-by-row way, which stops by bytes."""
 _FIRST_PAGES = 2
@@ -51,21 +48,6 @@ _DOUBTS = 3
 
 _Left = tuple[Sequence[Any] | None, bool]
 """The stored key from which a range has still to be read, and whether it is done."""
-
-
-@dataclass
-class Pace:
-    """How many rows the next page takes, by what the last one took."""
-
-    rows: int = FIRST_ROWS
-    seconds: float = PAGE_SECONDS
-
-    def learn(self, rows: int, size: int, seconds: float) -> None:
-        if not rows:
-            return
-        by_bytes = rows * PAGE_BYTES / max(size, 1)
-        by_time = rows * self.seconds * 0.8 / max(seconds, 1e-6)
-        self.rows = int(max(1, min(by_bytes, by_time, self.rows * 4, MOST_ROWS)))
 
 
 @dataclass(frozen=True)
@@ -118,8 +100,7 @@ class TableScan:
         self._sql = PageSql(view, shape)
         self._rejects = rejects
         self._pace = Pace()
-        self._blocks = False
-        self._version: int | None = None
+        self._courtesy: Courtesy | None = None
         self.columnar = False
         self._width = len(self._sql.keys)
         names = [f.name for f in view.fields]
@@ -139,12 +120,9 @@ class TableScan:
             yield from self._whole()
             return
         with self._database.reading(timeout=0) as con:
-            mode = patiently(
-                lambda: con.execute("PRAGMA journal_mode").fetchone(), self._database.busy_timeout
-            )
-            self._blocks = text(mode[0]) != "wal"
+            self._courtesy = Courtesy(self._database, con)
             # small ranges end before a reading process would have started
-            self._pace = Pace(known or FIRST_ROWS)
+            self._pace = self._courtesy.pace = Pace(known or FIRST_ROWS)
             for _ in range(0 if known else _FIRST_PAGES):
                 rows, after, done = self._page(con, after, upto)
                 yield from self._decoded(rows)
@@ -158,19 +136,9 @@ class TableScan:
                 rows, after, done = self._page(con, after, upto)
                 yield from self._decoded(rows)
 
-    def _give_way(self, con: sqlite3.Connection, seconds: float) -> None:
-        """After a page that took so long: leave the file alone for a while if the application writes to it.
-        In WAL mode nobody waits for a reader."""
-        if not self._blocks:
-            return
-        self._database.locks.note(seconds)
-        look = "PRAGMA data_version"
-        version = patiently(lambda: int(con.execute(look).fetchone()[0]), self._database.busy_timeout)
-        wrote = self._version is not None and version != self._version
-        self._version = version
-        self._pace.seconds = POLITE_SECONDS if wrote else PAGE_SECONDS
-        if wrote:
-            time.sleep(min(seconds, PAGE_SECONDS) * _GIVE_WAY)
+    def _give_way(self, seconds: float) -> None:
+        if self._courtesy is not None:
+            self._courtesy.give_way(seconds)
 
     # -- row by row --
 
@@ -200,7 +168,7 @@ class TableScan:
                     break
         finally:
             cursor.close()
-        self._give_way(con, time.monotonic() - began)
+        self._give_way(time.monotonic() - began)
         done = not stopped and len(rows) < wanted
         if not done:
             self._pace.learn(len(rows), size, time.monotonic() - began)
@@ -261,7 +229,7 @@ class TableScan:
                     asked = self._ask(reader, after, upto)
                     continue
                 more = len(page.table) == asked
-                self._give_way(con, page.seconds)
+                self._give_way(page.seconds)
                 if more:  # the process reads the next page while this one is decoded
                     self._pace.learn(len(page.table), page.table.nbytes, page.seconds)
                     asked = self._ask(reader, last, upto)
@@ -305,8 +273,9 @@ class TableScan:
 
     def _guard(self, where: str, rows: int) -> str:
         """A statement that gives a row when the page has one that is too large.  ``octet_length`` looks at
-        headers only, so large values are not read for it."""
-        loose = [f.column.name for f in self._view.fields if field_affinity(f) not in ("INTEGER", "REAL")]
+        headers only, so large values are not read for it; of a number it would make text, so columns of
+        numbers are left out: a huge text in one costs memory, not exactness."""
+        loose = [f.column.name for f in self._view.fields if field_affinity(f) in ("TEXT", "BLOB")]
         if not loose:
             return ""
         size = " + ".join(f"coalesce(octet_length({quoted(name)}), 0)" for name in loose)

@@ -158,7 +158,9 @@ class SQLiteStore(StateVerbs, Loading):
                     (int(position), _TRIM_ROWS),
                 ).rowcount
                 if discarded:
-                    con.execute(f"UPDATE {STATE} SET trimmed = max(coalesce(trimmed, 0), ?)", (int(position),))
+                    con.execute(
+                        f"UPDATE {STATE} SET trimmed = max(coalesce(trimmed, 0), ?)", (int(position),)
+                    )
             done += discarded
             if discarded < _TRIM_ROWS:
                 return done
