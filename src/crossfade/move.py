@@ -435,6 +435,8 @@ class Move:
         observe: Observer = nobody,
     ) -> Switched:
         standing = self.standing()
+        if accept_loss and to is Side.OLD and not standing.completed:
+            standing = recovery.concede(self.stores, standing, self.ledger)
         lost = accept_loss and to.other in standing.unreachable
         self._demand_switchable(standing, to, lost)
         mapping = None

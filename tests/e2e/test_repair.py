@@ -490,6 +490,10 @@ def test_shifted_reads_go_back_when_the_follower_does_not_answer(
 ) -> None:
     scene.follow()
     with scene.move() as move:
+        until(
+            "a pass was made",
+            lambda: "followed_at" in (((state := move.standing().states[Side.NEW]) and state.notes) or {}),
+        )
         move.shift(50)
         router = move.router
         assert router is not None
