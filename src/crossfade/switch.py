@@ -46,6 +46,12 @@ _RESERVE = 0.1
 _CALM = 0.05
 """A pass shorter than this (seconds) says that the follower is close enough behind to hold requests."""
 
+_SHORT_QUEUE = 10
+"""Requests in flight that drain in a moment."""
+
+_QUEUE_PATIENCE = 15.0
+"""Seconds that a cutover waits for a short queue before it holds all the same."""
+
 _CALM_PATIENCE = 30.0
 """Seconds that a switch waits for maintenance to end before it is refused."""
 
@@ -190,6 +196,19 @@ class Switch:
             self.leader.begin_attempt(self.spec.move, self.epoch, self.attempt)
         if recovery.UNHANDED in self._state(self.to_side).notes:
             self.successor.note(self.spec.move, {recovery.UNHANDED: None})
+        self._wait_for_a_short_queue()
+
+    def _wait_for_a_short_queue(self) -> None:
+        """Preparing a switch costs the application's machine some work too.  Requests that queued up meanwhile would
+        have to drain inside the hold, so they get some time before it; a rollback does not wait for a sick app."""
+        if self.router is None or self._is_rollback:
+            return
+        deadline = time.monotonic() + _QUEUE_PATIENCE
+        while (self.router.in_flight(self.from_side) or 0) > _SHORT_QUEUE and time.monotonic() < deadline:
+            self.held.demand()
+            time.sleep(0.02)
+        if self.leader_answers:
+            self._passes().run()
 
     def _demand_key_everywhere(self) -> None:
         for pair in self.pairs:
