@@ -42,9 +42,6 @@ from crossfade.sync.rejects import Policy
 from crossfade.sync.verify import Verification, verify
 from crossfade.watchdog import Watchdog
 
-_ROUNDS = 20
-"""Passes that a verification tries to settle its suspects in."""
-
 _CLOSE = 0.2
 """A pass shorter than this (seconds) counts as caught up."""
 
@@ -531,13 +528,6 @@ class Move:
     ) -> list[str]:
         """Bring a half-done switch to a legal state; see ``recovery.repair``."""
         return recovery.repair(self.stores, self.router, self.spec.move, self.ledger, of=of, stuck=stuck)
-
-    def router_is_wrong(self) -> bool:
-        """Whether the router holds, or sends writes to a side that does not lead."""
-        if self.router is None:
-            return False
-        state = self.router.state()
-        return state.held or state.leader is not self.standing().leader
 
     def supervise_router(self, standing: Standing) -> None:
         """Start the router when it does not run; it then sends everything to the leader."""

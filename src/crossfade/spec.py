@@ -177,11 +177,6 @@ class TableRule(_Model):
         description="Switch although this table has no key. It is copied once and not followed: changes made "
         "to it afterwards are not moved, in either direction.",
     )
-    allow_triggers: bool = Field(
-        default=False,
-        description="Follow although the application's own triggers on the following side's table will fire for "
-        "every row applied. Each pass is still compared cell by cell and stops when they alter a value.",
-    )
     on_unrepresentable: OnUnrepresentable | None = Field(
         default=None, description="This table's own choice instead of the move's."
     )
