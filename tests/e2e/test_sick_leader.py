@@ -259,3 +259,36 @@ def test_an_index_build_is_waited_for_before_the_hold_not_in_it(scene: Scene) ->
         build.join(20)
     assert seen == [], "it was over before anything was held"
     assert done.hold_ms < 500
+
+
+def test_a_queue_drains_before_a_cutover_holds(scene: Scene) -> None:
+    """The old app answers again only once the switch has looked at the queue."""
+    scene.processes["old"].send_signal(signal.SIGSTOP)
+    clients = Clients(scene.port, threads=15)
+    clients.begin()
+    seen: list[int] = []
+    before_hold: list[int] = []
+    with scene.move() as move:
+        router = move.router
+        assert router is not None
+        count = router.in_flight
+        until("requests queue up", lambda: (count(Side.OLD) or 0) > 10)
+
+        def looked_at(side: Side) -> int | None:
+            scene.processes["old"].send_signal(signal.SIGCONT)
+            seen.append(count(side) or 0)
+            return seen[-1]
+
+        router.in_flight = looked_at  # type: ignore[method-assign]
+
+        def look(number: int, when: str) -> None:
+            if (number, when) == (1, "before"):
+                before_hold.extend(seen)
+                scene.processes["old"].send_signal(signal.SIGCONT)
+
+        assert move.cutover(observe=look).to is Side.NEW
+    clients.more(15)
+    clients.finish()
+    assert before_hold, "the queue was not looked at before the hold"
+    assert before_hold[-1] <= 10, "it was held before the queue was short"
+    scene.audit(clients, "new")
