@@ -32,9 +32,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SPEC = Path(__file__).with_name("crossfade.yaml")
 
 
-_PREPARING = 200.0
-
-
 @dataclass
 class Stage:
     """The processes and files of one run; everything started here is ended here."""
@@ -42,7 +39,6 @@ class Stage:
     folder: Path
     environment: dict[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    played: list[dict[str, Any]] = field(default_factory=list)
 
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """Start a Python module of the repository in the background; its output goes to a log."""
@@ -108,8 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--rate",
         type=float,
         default=200.0,
-        help="requests a second (default 200); above that the preparations run at 200, which is what two cores "
-        "leave the legacy app beside them",
+        help="requests a second (default 200)",
     )
     parser.add_argument("--sessions", type=int, default=50_000, help="past games in the database")
     parser.add_argument(
@@ -187,7 +182,7 @@ def _run(stage: Stage, rate: float, sessions: int, lead_changes: int) -> dict[st
 
     stage.crossfade("shift", "0%")
     _say(f"the router stands before the game at http://127.0.0.1:{env['TIMELINE_PORT']}/")
-    _play(stage, min(rate, _PREPARING))
+    _play(stage, rate)
 
     answer = stage.crossfade("check")
     _step("check", answer, f"{len(answer['findings'])} findings, no errors")
@@ -201,10 +196,6 @@ def _run(stage: Stage, rate: float, sessions: int, lead_changes: int) -> dict[st
     verified += answer["rows"]
     differences += answer["differences"]
     _step("verify", answer, f"{answer['rows']:,} rows equal, {answer['rechecked']} rechecked under load")
-    if rate > _PREPARING:
-        stage.end("players")
-        stage.played.append(_players(folder))
-        _play(stage, rate)
     for share in ("10%", "50%", "100%"):
         answer = stage.crossfade("shift", share)
         _more_requests(folder, int(rate * 2))
@@ -240,12 +231,12 @@ def _run(stage: Stage, rate: float, sessions: int, lead_changes: int) -> dict[st
     stage.end("players")
 
     holds = [entry["data"]["hold_ms"] for entry in _evidence(folder, "switch.done")]
-    played = [*stage.played, _players(folder)]
+    played = _players(folder)
     found = audit(folder / "ledger.jsonl", env["TIMELINE_NEW_DB"])
     return {
-        "requests": sum(run["requests"] for run in played),
-        "failed": sum(run["failed"] for run in played),
-        "injected_failures": sum(run["injected_failures"] for run in played),
+        "requests": played["requests"],
+        "failed": played["failed"],
+        "injected_failures": played["injected_failures"],
         "acknowledged_writes": found.acknowledged_writes,
         "lost_writes": found.lost_writes,
         "duplicated_writes": found.duplicated_writes,

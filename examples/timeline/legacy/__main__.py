@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import signal
-import sys
 from pathlib import Path
+from typing import Any
 
-import waitress  # type: ignore[import-untyped]
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from examples.timeline.legacy.app import create_app
+
+_IDLE_S = 120
+"""Seconds that an idle connection is kept: longer than a router keeps it, so that no request is sent into a
+connection that is just being closed."""
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    """One process with a few threads.
+
+    Its threads share one turn at the database (``database.py``); several processes would wait for each other
+    in SQLite's own way, which is slower.  The server waits for its connections with epoll: a crowd of held
+    requests, let through at once, costs it no more than the same requests one after the other.
+    """
+
+    def __init__(self, database: Path, settings: dict[str, Any], statistics_ttl: float) -> None:
+        self._database = database
+        self._settings = settings
+        self._statistics_ttl = statistics_ttl
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Take the settings as they are."""
+        for name, value in self._settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Make the app, in the process that serves it."""
+        return create_app(self._database, statistics_ttl=self._statistics_ttl)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,25 +46,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--database", type=Path, required=True, help="the SQLite file; created if missing")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=4, help="threads that answer requests")
+    parser.add_argument("--threads", type=int, default=8, help="threads that answer requests")
     parser.add_argument(
         "--statistics-ttl", type=float, default=5.0, help="seconds for which statistics are kept"
     )
     chosen = parser.parse_args(arguments)
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a short queue is no news
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    waitress.serve(
-        create_app(chosen.database, statistics_ttl=chosen.statistics_ttl),
-        host=chosen.host,
-        port=chosen.port,
-        threads=chosen.threads,
-        # held requests come all at once when a router lets them through; waitress looks at every open
-        # connection in each of its turns, so the crowd waits in the kernel's queue
-        connection_limit=300,
-        backlog=2048,
-        asyncore_use_poll=True,
-        ident=None,
-    )
+    settings = {
+        "bind": f"{chosen.host}:{chosen.port}",
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": chosen.threads,
+        "worker_connections": 4096,
+        "backlog": 2048,
+        "keepalive": _IDLE_S,
+        "graceful_timeout": 5,
+        "loglevel": "warning",
+        "control_socket_disable": True,
+    }
+    _Server(chosen.database, settings, chosen.statistics_ttl).run()
 
 
 if __name__ == "__main__":
