@@ -51,6 +51,10 @@ class SpecError(UsageError):
     """``crossfade.yaml`` is wrong; ``where`` is the path inside it."""
 
 
+class PlanError(UsageError):
+    """A plan cannot be read or written back; ``where`` is the file, with the line where there is one."""
+
+
 # --- the move's answer is no (exit 1) ---------------------------------------
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,13 +78,10 @@ def _anchored(url: str) -> str:
 
 @contextmanager
 def _stores(spec: Spec) -> Iterator[tuple[Store, Store]]:
-    source = open_store(spec.old.store.get_secret_value())
-    target = open_store(spec.new.store.get_secret_value())
-    try:
-        yield source, target
-    finally:
-        source.close()
-        target.close()
+    with closing(open_store(spec.old.store.get_secret_value())) as source:
+        source.expect_scans()  # while the other kind of store is imported
+        with closing(open_store(spec.new.store.get_secret_value())) as target:
+            yield source, target
 
 
 def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | None = None) -> PlainCopied:

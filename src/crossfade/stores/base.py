@@ -401,6 +401,10 @@ class Store(Protocol):
         ...
 
     # -- reading --
+    def expect_scans(self) -> None:
+        """Whole tables will be scanned soon: begin to start what takes a while to start, and wait for nothing."""
+        ...
+
     def plan(self, view: View, rows: int) -> list[KeyRange]:
         """Ranges of about that many rows, in key order, the first and the last open-ended."""
         ...

@@ -1,14 +1,13 @@
 """Making what was set aside for the load: keys and unique indexes, foreign keys, then everything else.
 
 Each definition is made in one transaction together with its tick in ``crossfade.deferred``, so a kill at any
-moment leaves it either made or still to be made.  Two connections work side by side; what may be in each
-other's way waits for its lock in the server.
+moment leaves it either made or still to be made.  Two connections work side by side, each at something that
+needs no lock of the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,9 +15,10 @@ import psycopg
 
 from crossfade.errors import StoreError
 from crossfade.stores.base import Finding
-from crossfade.stores.postgres import state
+from crossfade.stores.postgres import side_by_side, state
 from crossfade.stores.postgres.connection import Database, one
 from crossfade.stores.postgres.names import OURS, ident, table_in
+from crossfade.stores.postgres.side_by_side import Lock, Task
 
 _BUILDERS = 2
 
@@ -29,8 +29,6 @@ FROM pg_settings WHERE name = 'maintenance_work_mem'
 """
 """Up to a gigabyte a sort is fastest in the processor's cache (two builds side by side take half the time
 that 128 MB each would); beyond, it should not need to merge twice."""
-
-Task = Callable[[], list[Finding]]
 
 
 class Definition(NamedTuple):
@@ -64,31 +62,51 @@ def bring_back(db: Database, views: set[int] | None, analyze: Sequence[str] = ()
         if views is None or row.view in views
     ]
     sizes = _sizes(db, {row.table for row in chosen} | set(analyze))
-    chosen.sort(key=lambda row: -sizes[row.table])
-    foreign = [row for row in chosen if row.kind == "fk"]
-    unique: dict[int, list[Definition]] = {}
-    plain: list[tuple[int, Task]] = []
-    for row in chosen:
+    return side_by_side.run(_tasks(db, chosen, sizes, analyze), _BUILDERS)
+
+
+def _tasks(
+    db: Database, chosen: Sequence[Definition], sizes: Mapping[str, int], analyze: Sequence[str]
+) -> list[Task]:
+    """The longest first: keys and unique indexes, foreign keys (which lean on those), then plain indexes and
+    the rows' check against each foreign key, and statistics last (they cover expressions that are indexed)."""
+    largest = sorted(chosen, key=lambda row: -sizes[row.table])
+    unique: dict[str, list[Definition]] = {}
+    for row in largest:
+        if row.kind != "fk" and not row.plain_index:
+            unique.setdefault(row.table, []).append(row)
+    keys = {table: Task(partial(_build, db, rows), {table: Lock.ALTER}) for table, rows in unique.items()}
+    foreign: list[Task] = []
+    rest: list[tuple[int, Task]] = []
+    for row in largest:
+        before = [keys[table] for table in (row.table,) if table in keys]
         if row.plain_index:
-            plain.append((sizes[row.table], partial(_build, db, [row])))
+            task = Task(partial(_build, db, [row]), {row.table: Lock.BUILD}, before)
+            rest.append((sizes[row.table], task))
         elif row.kind == "fk":
-            # it reads both tables, and sorts neither
             parent = str(row.detail["parent"][1])
-            size = sizes[row.table] + sizes.get(parent, 0)
-            plain.append((size // 2, partial(_validate, db, row)))
-        else:
-            unique.setdefault(row.view, []).append(row)
-    plain.sort(key=lambda task: -task[0])
-    with ThreadPoolExecutor(_BUILDERS, thread_name_prefix="crossfade-index") as pool:
-        # foreign keys lean on unique indexes, and adding one waits for every build on both its tables
-        findings = _all(pool, [partial(_build, db, rows) for rows in unique.values()])
-        for row in foreign:
-            findings += _add_foreign_key(db, row)
-        # a table's statistics wait for the builds on it, and cover expressions that are indexed
-        statistics: list[Task] = [
-            partial(_analyze, db, table) for table in sorted(analyze, key=lambda t: -sizes[t])
-        ]
-        return findings + _all(pool, [task for _, task in plain] + statistics)
+            before += [keys[parent]] if parent in keys and parent != row.table else []
+            both = {row.table: Lock.ALTER, parent: Lock.ALTER}
+            foreign.append(Task(partial(_add_foreign_key, db, row), both, before))
+            check = Task(
+                partial(_validate, db, row), {parent: Lock.READ} | {row.table: Lock.OWN}, foreign[-1:]
+            )
+            # it reads both tables, and sorts neither
+            rest.append(((sizes[row.table] + sizes.get(parent, 0)) // 3, check))
+    builds = [*keys.values(), *foreign, *(task for _, task in sorted(rest, key=lambda one: -one[0]))]
+    statistics = [
+        Task(
+            partial(_analyze, db, table),
+            {table: Lock.OWN},
+            [
+                task
+                for task in builds
+                if task.locks.get(table) in (Lock.ALTER, Lock.BUILD) and task not in foreign
+            ],
+        )
+        for table in sorted(analyze, key=lambda table: -sizes[table])
+    ]
+    return [*builds, *statistics]
 
 
 def _sizes(db: Database, tables: Iterable[str]) -> dict[str, int]:
@@ -100,10 +118,6 @@ def _sizes(db: Database, tables: Iterable[str]) -> dict[str, int]:
             )
             for table in tables
         }
-
-
-def _all(pool: ThreadPoolExecutor, tasks: Sequence[Task]) -> list[Finding]:
-    return [finding for found in pool.map(lambda task: task(), tasks) for finding in found]
 
 
 def build_keys(db: Database) -> None:
@@ -192,7 +206,8 @@ def _validate(db: Database, row: Definition) -> list[Finding]:
             return []
         try:
             with connection.transaction():
-                _prepare(connection, table_in(*row.detail["parent"]))
+                connection.execute("SET LOCAL maintenance_work_mem = '64MB'")  # a hash table of the keys
+                connection.execute("SET LOCAL synchronous_commit = off")
                 connection.execute(row.check.encode())
                 connection.execute(f"UPDATE {OURS}.deferred SET checked = true WHERE seq = %s", [row.seq])
         except psycopg.errors.ForeignKeyViolation:

@@ -102,6 +102,9 @@ class PostgresStore:
 
     # -- reading --
 
+    def expect_scans(self) -> None:
+        """The server is there already."""
+
     def plan(self, view: View, rows: int) -> list[KeyRange]:
         return reader.plan(self._db, view, rows, self._bytewise)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import gc
 import json
+import os
 import struct
 import sys
 import time
@@ -121,3 +122,5 @@ def write_frame(sink: BinaryIO, header: dict[str, Any], table: pa.Table | None =
 
 if __name__ == "__main__":
     main()
+    # everything is closed and answered; taking the interpreter down in order would take as long as it did to start
+    os._exit(0)

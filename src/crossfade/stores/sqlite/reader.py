@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -24,7 +25,10 @@ from crossfade.stores.sqlite.temporal import NotExact
 
 _NULL_KEYS_PER_PAGE = 1_000
 _WARM = 2
-"""Reading processes that are started while a table of several ranges is planned."""
+"""Reading processes that are started while a table of several ranges is planned, or before."""
+
+_LARGE = 1 << 24
+"""Bytes of a database that surely has such a table."""
 
 
 class TableReader:
@@ -39,6 +43,12 @@ class TableReader:
 
     def close(self) -> None:
         self._readers.close()
+
+    def expect_scans(self) -> None:
+        """Start the reading processes of a large database; a small one may never need them."""
+        with contextlib.suppress(OSError):
+            if self._database.path.stat().st_size >= _LARGE:
+                self._readers.warm(_WARM)
 
     def plan(self, view: View, rows: int) -> list[KeyRange]:
         """Ranges of about ``rows`` rows, found by short reads of the key's index."""

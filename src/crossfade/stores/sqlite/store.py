@@ -116,6 +116,9 @@ class SQLiteStore(StateVerbs, Loading):
 
     # -- reading --
 
+    def expect_scans(self) -> None:
+        self._reader.expect_scans()
+
     def plan(self, view: View, rows: int) -> list[KeyRange]:
         return self._reader.plan(view, rows)
 
