@@ -84,6 +84,10 @@ class Different(Refused):
     """Verification found cells that differ."""
 
 
+class EvidenceBroken(Refused):
+    """The evidence is not whole: an entry was altered, removed, added or moved."""
+
+
 class SchemaChanged(Refused):
     """A table's definition changed while it was followed."""
 

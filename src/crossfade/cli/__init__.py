@@ -15,6 +15,7 @@ from crossfade.cli import (
     copy,
     cutover,
     doctor,
+    evidence,
     follow,
     init,
     rollback,
@@ -47,8 +48,13 @@ VERBS = {
 }
 """The verbs in the order of a move; each module has ``run`` and ``JSON``, the documented output."""
 
+GROUPS = {"evidence": evidence}
+"""What comes in several verbs of its own: each package has ``app`` and ``VERBS``."""
+
 for _name, _module in VERBS.items():
     app.command(_name)(_module.run)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group.app, name=_name)
 
 
 def _version(wanted: bool) -> None:
