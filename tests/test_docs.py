@@ -46,7 +46,12 @@ def test_every_verb_is_documented_with_what_it_prints_as_json() -> None:
     group: Any = typer.main.get_command(app)
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     sections = {part.split("\n", 1)[0]: part for part in page.split("\n## ")}
-    for name in group.commands:
+    names = [
+        f"{name} {inner}" if inner else name
+        for name, command in group.commands.items()
+        for inner in getattr(command, "commands", [""])
+    ]
+    for name in names:
         section = sections[f"crossfade {name}"]
         assert "`--json`" in section, name
         assert "With `--json` it prints one object:" in section, f"{name}: its module has no JSON"

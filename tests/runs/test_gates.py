@@ -46,6 +46,9 @@ def test_what_teams_write_is_sound(expression: str) -> None:
         ("p95", "not true or false"),
         ("p95 * 2 < 300", "cannot be judged"),
         ("nosuch(p95)", "cannot be judged"),
+        ("0/0", "cannot be judged"),
+        ("(" * 5000 + "true" + ")" * 5000, "longer than"),
+        ("(" * 900 + "true" + ")" * 900, ""),
     ],
 )
 def test_a_wrong_gate_is_told_what_would_be_right(expression: str, says: str) -> None:

@@ -109,7 +109,7 @@ def judge(expression: str, values: Mapping[str, Any]) -> Verdict:
         return Verdict(False, f"not known yet: {', '.join(dict.fromkeys(missing))}", seen)
     try:
         answer = program.execute(dict(values))
-    except (ValueError, TypeError, RuntimeError, KeyError) as error:
+    except _FAULTS as error:
         raise PlanError(f"the gate {expression!r} cannot be judged: {_plain(error)}", todo=_HELP) from error
     if not isinstance(answer, bool):
         raise PlanError(f"the gate {expression!r} gives {answer!r}, not true or false", todo=_HELP)
@@ -137,7 +137,7 @@ def problem(expression: str) -> str | None:
         return None  # nobody knows the types either
     try:
         answer = program.execute({**FIELDS, **LIVE})
-    except (ValueError, TypeError, RuntimeError, KeyError) as error:
+    except _FAULTS as error:
         return f"{expression!r} cannot be judged: {_plain(error)}"
     return None if isinstance(answer, bool) else f"{expression!r} gives {answer!r}, not true or false"
 
@@ -157,10 +157,18 @@ def values_of(entries: Iterable[Entry]) -> dict[str, Any]:
     return found
 
 
+_FAULTS = (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError)
+"""What evaluating may raise."""
+
+_LONGEST = 2_000
+"""Characters of an expression; the parser recurses, and nobody reads a longer one."""
+
 _HELP = "write it in CEL: comparisons joined by && and ||, such as verify.differences == 0 && p95 < 200"
 
 
 def _compile(expression: str) -> Any:
+    if len(expression) > _LONGEST:
+        raise PlanError(f"a gate of {len(expression):,} characters is longer than {_LONGEST:,}", todo=_HELP)
     import cel  # a compiled library that only gates need
 
     try:
