@@ -108,3 +108,26 @@ def test_the_json_schema_accepts_durations_both_ways() -> None:
     schema = json.dumps(Spec.model_json_schema())
     assert "hold_budget" in schema
     assert "(ms|s|m|min|h|d)?" in schema
+
+
+def test_runs_of_plans_are_kept_in_the_state_folder_or_in_a_database(tmp_path: Path) -> None:
+    sides = "move: m\nold: {store: 'sqlite:///a.db'}\nnew: {store: 'sqlite:///b.db'}\n"
+    spec = parse(sides, base=tmp_path)
+    assert spec.runs_database.get_secret_value() == f"sqlite:///{tmp_path}/.crossfade/runs.sqlite"
+    shared = parse(sides + "state: postgresql://u:hush@db/x", base=tmp_path)
+    assert shared.runs_database.get_secret_value() == "postgresql://u:hush@db/x"
+    assert shared.state == tmp_path / ".crossfade"
+    assert "hush" not in repr(shared)
+    assert "hush" not in str(shared.model_dump())
+
+
+def test_a_group_without_people_and_a_secret_that_is_wrong_are_said_without_the_secret(
+    tmp_path: Path,
+) -> None:
+    sides = "move: m\nold: {store: 'sqlite:///a.db'}\nnew: {store: 'sqlite:///b.db'}\n"
+    with pytest.raises(SpecError, match="'ops' should name at least one person"):
+        parse(sides + "approval: {groups: {ops: []}}", base=tmp_path)
+    with pytest.raises(SpecError) as wrong:
+        parse(sides + "notify: 12345", base=tmp_path)
+    assert "notify" in str(wrong.value)
+    assert "12345" not in str(wrong.value)

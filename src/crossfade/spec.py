@@ -18,6 +18,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     WithJsonSchema,
@@ -224,6 +226,35 @@ class GuardSpec(_Model):
         return self
 
 
+class ApprovalSpec(_Model):
+    """Who may let a plan's task go on."""
+
+    groups: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="People by group, each by the name of their account on the machine where they approve. A "
+        "task's `Approve: 2 of ops` needs two different people of the group `ops`.",
+        examples=[{"ops": ["ann", "ben"]}],
+    )
+    allow_self: bool = Field(
+        default=False, description="Whether the person who started a run may approve in it."
+    )
+    expires: Seconds = Field(
+        default=7 * 86400.0,
+        gt=0,
+        description="How long a task waits for its approvals before it fails; a warning comes after four fifths "
+        "of it. A task may say `within 3 days` itself.",
+        examples=["7d"],
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _groups_have_people(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, people in value.items():
+            if not people:
+                raise ValueError(f"the group {name!r} should name at least one person")
+        return value
+
+
 class Spec(_Model):
     """One move."""
 
@@ -289,9 +320,31 @@ class Spec(_Model):
     )
     state: Path = Field(
         default=Path(".crossfade"),
-        description="Folder for evidence, router files and backups, relative to the spec. The truth about who "
-        "leads is in the databases, not here.",
+        description="Folder for evidence, router files, backups and runs of plans, relative to the spec. The truth "
+        "about who leads is in the databases, not here. A `postgresql://` address keeps the runs of plans in that "
+        "database instead, for a team and for several workers; the folder is then `.crossfade`.",
+        examples=[".crossfade", "postgresql://crossfade:${STATE_PASSWORD}@db.internal/crossfade"],
     )
+    approval: ApprovalSpec = Field(
+        default_factory=ApprovalSpec, description="Who approves tasks of a plan that wait for people."
+    )
+    notify: tuple[SecretStr, ...] = Field(
+        default=(),
+        description="Where to say that a gate waits, a task failed, the lead changed hands or a run ended: "
+        "addresses as Apprise takes them (e-mail, Slack, webhook, …). Needs the extra `crossfade[notify]`.",
+        examples=[["mailtos://user:${MAIL_PASSWORD}@example.org"]],
+    )
+    _database: SecretStr | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _state_may_be_a_database(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        state = data.get("state") if isinstance(data, dict) else None
+        if not (isinstance(state, str) and state.startswith(("postgresql://", "postgres://"))):
+            return handler(data)
+        spec = handler({name: value for name, value in data.items() if name != "state"})
+        spec._database = SecretStr(state)
+        return spec
 
     @field_validator("read_only_paths")
     @classmethod
@@ -318,6 +371,11 @@ class Spec(_Model):
     def side(self, side: Side) -> SideSpec:
         """The spec of that side."""
         return self.old if side is Side.OLD else self.new
+
+    @property
+    def runs_database(self) -> SecretStr:
+        """The address of the database in which runs of plans are kept."""
+        return self._database or SecretStr(f"sqlite:///{(self.state / 'runs.sqlite').resolve()}")
 
     def rule(self, table: str) -> TableRule:
         """The rule of an old-side table; an empty one where there is none."""
@@ -393,7 +451,12 @@ def _explain(error: ValidationError) -> list[str]:
         if item["type"] == "extra_forbidden":
             message = "is not a setting of Crossfade"
         shown = item.get("input")
-        secret = path.endswith("store") or isinstance(shown, (dict, list)) or item["type"] == "missing"
+        secret = (
+            path.endswith("store")
+            or path.startswith("notify")
+            or isinstance(shown, (dict, list))
+            or item["type"] == "missing"
+        )
         lines.append(f"{path}: {message}" if secret else f"{path}: {message} (got {shown!r})")
     return lines
 
