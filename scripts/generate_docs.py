@@ -115,7 +115,8 @@ def _options(command: Any, introduction: str) -> str:
         if option.param_type_name != "option" or option.hidden or option.name not in hints:
             continue
         names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
-        rows.append([names, _type_of(option, hints), _default_of(option), _text(option.help)])
+        meaning = _text(option.help) + (f" Also from `{option.envvar}`." if option.envvar else "")
+        rows.append([names, _type_of(option, hints), _default_of(option), meaning])
     if not rows:
         return ""
     return "\n\n".join(filter(None, [introduction, _table(["option", "type", "default", "meaning"], rows)]))

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SpecOption = Annotated[
-    Path, typer.Option("--spec", "-f", help="The move's description.", show_default="crossfade.yaml")
+    Path,
+    typer.Option(
+        "--spec", "-f", envvar="CROSSFADE_SPEC", help="The move's description.", show_default="crossfade.yaml"
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object, and nothing else, to stdout.")
