@@ -60,7 +60,7 @@ def test_a_follower_that_cannot_begin_says_where_to_read_why(tmp_path: Path, pos
     try:
         code, answer = follow(scene, "--detach")
         assert code == 3
-        assert answer["what"].startswith("ended with")
+        assert answer["what"] == "ended before it followed"
         assert "crossfade copy" in Path(answer["where"]).read_text()
     finally:
         scene.close()

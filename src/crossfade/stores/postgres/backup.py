@@ -42,19 +42,17 @@ def restored(db: Database, backup: Path) -> Iterator[str]:
     with db.session() as connection:
         connection.execute(f"CREATE DATABASE {ident(name)} TEMPLATE template0".encode())
     try:
-        parts = db.parts | {"dbname": name}
-        command = [
-            program(db, "pg_restore"),
-            "--no-owner",
-            "--no-privileges",
-            "--exit-on-error",
-            "--no-password",
-        ]
-        _run(db, [*command, f"--dbname={_without_password(db, name)}", str(backup)], "pg_restore")
-        yield make_conninfo("", **parts)
+        restore_into(db, name, backup)
+        yield make_conninfo("", **(db.parts | {"dbname": name}))
     finally:
         with db.session() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {ident(name)} WITH (FORCE)".encode())
+
+
+def restore_into(db: Database, name: str, backup: Path) -> None:
+    """Restore a backup into the empty database ``name`` on the server of ``db``, owned by who does it."""
+    command = [program(db, "pg_restore"), "--no-owner", "--no-privileges", "--exit-on-error", "--no-password"]
+    _run(db, [*command, f"--dbname={_without_password(db, name)}", str(backup)], "pg_restore")
 
 
 def _without_password(db: Database, database: str | None = None) -> str:

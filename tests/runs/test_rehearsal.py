@@ -1,0 +1,76 @@
+"""A rehearsal moves a copy for real, and leaves the real databases as they were."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from crossfade import spec as specs
+from crossfade.move import Move
+from crossfade.runs.rehearsal import rehearsal
+from crossfade.stores.base import Side
+from tests.e2e import scene as scenes
+
+
+def digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@pytest.mark.timeout(150)
+def test_a_whole_move_is_rehearsed_beside_the_real_one(tmp_path: Path, postgres_url: str) -> None:
+    scene = scenes.build(tmp_path, postgres_url)
+    try:
+        real = specs.load(scene.spec)
+        before = digest(scene.old_url.removeprefix("sqlite:///"))
+        with rehearsal(scene.spec) as scratch:
+            folder = scratch.folder
+            rehearsed = specs.load(scratch.spec)
+            for side in Side:
+                assert rehearsed.side(side).store != real.side(side).store
+            assert rehearsed.state != real.state
+            with Move.open(scratch.spec) as move:
+                assert sum(move.copy().rows.values()) == scene.seeded
+                subprocess.run(
+                    [sys.executable, "-m", "crossfade", "follow", "--detach", "--spec", str(scratch.spec)],
+                    check=True,
+                    capture_output=True,
+                )
+                lease = move.status().lease
+                assert lease is not None
+                move.verify()
+                assert move.cutover().to is Side.NEW
+        assert not folder.exists()
+        assert not psutil.pid_exists(lease.pid)
+        assert not [
+            p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])
+        ]
+        assert digest(scene.old_url.removeprefix("sqlite:///")) == before
+        with psycopg.connect(scene.new_url) as connection:
+            assert connection.execute("SELECT count(*) FROM notes").fetchone() == (0,)
+            assert connection.execute("SELECT to_regnamespace('crossfade')").fetchone() == (None,)
+        assert os.path.lexists(tmp_path / ".crossfade") is False or scene.leader() is None
+    finally:
+        scene.close()
+
+
+@pytest.mark.timeout(150)
+def test_a_move_that_has_begun_is_rehearsed_from_its_start(tmp_path: Path, postgres_url: str) -> None:
+    scene = scenes.build(tmp_path, postgres_url)
+    try:
+        with scene.move() as move:
+            move.copy()
+            epoch = move.standing().epoch
+        with rehearsal(scene.spec) as scratch, Move.open(scratch.spec) as move:
+            assert move.standing().leader is None
+        with scene.move() as move:
+            assert move.standing().leader is Side.OLD
+            assert move.standing().epoch == epoch
+    finally:
+        scene.close()
