@@ -25,6 +25,11 @@ from examples.timeline.once import Answer, Browser, RequestFailed
 from examples.timeline.tally import Latencies, Tally, write_report
 
 TIMEOUT_S = 10.0
+VISITOR_SHARE = 0.5
+"""Of the reads, those by visitors who only look: whoever plays writes so often that a router which keeps
+read-your-writes reads everything for them from the leading side."""
+
+_VISITORS = 100
 _TICK_S = 0.002
 
 
@@ -219,8 +224,8 @@ def _moves_shown(answer: Answer) -> int:
 class Players:
     """A load of ``rate`` requests a second, ``write_share`` of them writes.
 
-    ``clients`` players take turns; while answers are slow more are added for the time being, up to
-    ``clients_most``.  Arrivals beyond that are counted as ``skipped``.
+    ``clients`` players take turns, and half of the reads come from visitors who only look; while answers are slow
+    more players are added for the time being, up to ``clients_most``.  Arrivals beyond that are counted as ``skipped``.
     """
 
     def __init__(
@@ -244,6 +249,7 @@ class Players:
         self._tag = uuid.uuid4().hex[:8]
         self._named = 0
         self._idle: deque[_Player] = deque()
+        self._visitors: deque[_Player] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
 
@@ -263,6 +269,8 @@ class Players:
         await self._learn()
         for _ in range(self._clients):
             self._idle.append(self._new_player())
+        for number in range(_VISITORS):
+            self._visitors.append(_Player(self._load, f"Visitor {self._tag}-{number}"))
         loop = asyncio.get_running_loop()
         start = loop.time()
         next_report = start
@@ -282,7 +290,7 @@ class Players:
             await asyncio.sleep(_TICK_S)
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for player in self._idle:
+        for player in (*self._idle, *self._visitors):
             player.close()
         self._ledger.close()
         last = self.report(finished=True)
@@ -303,28 +311,31 @@ class Players:
             self._load.years = {event["id"]: event["year"] for event in answer.json()["items"]}
 
     def _arrive(self, due: float, *, write: bool) -> None:
-        if self._idle:
-            player = self._idle.popleft()
+        home = self._idle
+        if not write and self._visitors and self._load.random.random() < VISITOR_SHARE:
+            home = self._visitors
+        if home:
+            player = home.popleft()
         elif self.tally.clients < self._clients_most:
             player = self._new_player()
         else:
             self.tally.skipped += 1
             return
         self.tally.in_flight += 1
-        task = asyncio.get_running_loop().create_task(self._take_turn(player, due, write=write))
+        task = asyncio.get_running_loop().create_task(self._take_turn(player, due, home, write=write))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _take_turn(self, player: _Player, due: float, *, write: bool) -> None:
+    async def _take_turn(self, player: _Player, due: float, home: deque[_Player], *, write: bool) -> None:
         try:
             await player.act(due, write=write)
         finally:
             self.tally.in_flight -= 1
-            if self.tally.clients > self._clients and not self._stop.is_set():
+            if home is self._idle and self.tally.clients > self._clients and not self._stop.is_set():
                 self.tally.clients -= 1
                 player.close()
             else:
-                self._idle.append(player)
+                home.append(player)
 
     def _new_player(self) -> _Player:
         self._named += 1
