@@ -1,0 +1,1 @@
+"""Migration plans as teams write them in Markdown: read, and written back in place."""
