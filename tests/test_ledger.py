@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossfade import ledger as ledger_module
 from crossfade.errors import BudgetOver, LedgerError
 from crossfade.ledger import GENESIS, Ledger
 from crossfade.stores.base import Chunk, Side
@@ -392,3 +393,68 @@ def test_fields_that_are_named_after_a_secret_are_masked_whatever_they_hold(ledg
         "db_password": "***",
         "store": {"api_key": "***", "passwd": None, "password_age": 4},
     }
+
+
+# --- once -------------------------------------------------------------------------
+
+
+def test_an_entry_of_a_key_is_added_once_by_whoever_comes_first(ledger: Ledger) -> None:
+    first = ledger.append_once("task.done", "run/1", exit=0)
+    assert first is not None
+    assert first.data == {"exit": 0, "key": "run/1"}
+    assert ledger.append_once("task.done", "run/1", exit=1) is None
+    assert Ledger(ledger.path).append_once("task.done", "run/1", exit=1) is None
+    assert Ledger(ledger.path).lacking(["run/2", "run/1", "run/0"]) == ["run/2", "run/0"]
+    assert ledger.append_once("task.done", "run/2") is not None
+    assert [entry.data["key"] for entry in ledger.read()] == ["run/1", "run/2"]
+    assert ledger.verify().whole
+
+
+def test_a_key_that_another_process_added_meanwhile_is_found(ledger: Ledger) -> None:
+    ledger.append_once("task.done", "run/1")
+    other = Ledger(ledger.path)
+    other.append("copy.chunk", rows=1)
+    other.append_once("task.done", "run/2")
+    assert ledger.append_once("task.done", "run/2") is None
+    assert len(lines(ledger)) == 3
+
+
+def test_only_what_was_added_is_read_again(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        ledger.append_once("task.done", f"run/{number}")
+    parsed: list[bytes] = []
+    real = ledger_module._entry
+    monkeypatch.setattr(ledger_module, "_entry", lambda line: parsed.append(line) or real(line))
+    ledger.append_once("task.done", "run/50")
+    # the last entry, to go on from it, and as the one that was added since
+    assert len(parsed) <= 3
+
+
+def test_keys_are_read_again_when_the_file_is_another_one(ledger: Ledger) -> None:
+    ledger.append_once("task.done", "run/1")
+    ledger.path.rename(ledger.path.with_suffix(".old"))
+    assert ledger.append_once("task.done", "run/1") is not None
+    assert ledger.append_once("task.done", "run/1") is None
+
+
+def test_a_key_in_which_something_is_masked_is_found_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl", secrets=["hunter2"])
+    assert ledger.append_once("task.done", "run/hunter2") is not None
+    assert ledger.append_once("task.done", "run/hunter2") is None
+    assert ledger.lacking(["run/hunter2", "run/1"]) == ["run/1"]
+
+
+def test_threads_that_add_the_same_keys_add_each_once(ledger: Ledger) -> None:
+    ledgers = [ledger, ledger, Ledger(ledger.path), Ledger(ledger.path)]
+
+    def add(one: Ledger) -> None:
+        for number in range(20):
+            one.append_once("task.done", f"run/{number}")
+
+    threads = [threading.Thread(target=add, args=(one,)) for one in ledgers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(entry.data["key"] for entry in ledger.read()) == sorted(f"run/{n}" for n in range(20))
+    assert ledger.verify().whole

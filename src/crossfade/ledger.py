@@ -92,6 +92,9 @@ class Ledger:
         self._move = move
         self._secrets = tuple(secrets)
         self._patience = patience
+        self._keys: set[str] = set()
+        self._keys_of: tuple[int, int] | None = None
+        self._keys_to = 0
 
     def append(self, event: str, /, **data: Any) -> Entry:
         """Add one entry; when this returns, it is on the disk.
@@ -101,23 +104,30 @@ class Ledger:
         value has no JSON form, the last entry is damaged, or the file cannot be written; then
         nothing was added.
         """
-        if not _EVENT.fullmatch(event):
-            raise LedgerError(
-                f"{event!r} is not an event name",
-                where=str(self.path),
-                todo="use dotted lower-case words, such as switch.commit",
-            )
-        evidence = _fields_of(data, "data", self._secrets)
-        try:
-            with self._locked_for_writing() as file:
-                last = self._repair(file)
-                return self._write(file, last, event, evidence)
-        except OSError as error:
-            raise LedgerError(
-                f"cannot be written ({error.strerror or error})",
-                where=str(self.path),
-                todo="check the state directory's disk space and permissions",
-            ) from error
+        evidence = self._evidence(event, data)
+        with self._appending() as (file, last):
+            return self._write(file, last, event, evidence)
+
+    def append_once(self, event: str, key: str, /, **data: Any) -> Entry | None:
+        """As ``append``, with ``key`` in the entry's data, unless an entry of that key is there: then None.
+
+        However many processes try, one entry of a key is added.  Each ``Ledger`` reads the file once, and from
+        then on only what was added to it.
+        """
+        evidence = self._evidence(event, {**data, "key": key})
+        with self._appending() as (file, last):
+            # as it is stored, so that a key is found again in which something is masked
+            if evidence["key"] in self._keys_in(file):
+                return None
+            return self._write(file, last, event, evidence)
+
+    def lacking(self, keys: Sequence[str]) -> list[str]:
+        """Those of the keys of which there is no entry yet, in their order.  ``LedgerError`` as for ``append``."""
+        if not keys:
+            return []
+        with self._appending() as (file, _):
+            known = self._keys_in(file)
+            return [key for key in keys if self._evidence("ledger.lacking", {"key": key})["key"] not in known]
 
     def read(self) -> Iterator[Entry]:
         """The entries from the first on; a fragment at the end is not an entry and is left out.
@@ -142,6 +152,29 @@ class Ledger:
         return Verification(entries, None, "", head)
 
     # -- writing --
+
+    def _evidence(self, event: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON form of an entry's data."""
+        if not _EVENT.fullmatch(event):
+            raise LedgerError(
+                f"{event!r} is not an event name",
+                where=str(self.path),
+                todo="use dotted lower-case words, such as switch.commit",
+            )
+        return _fields_of(data, "data", self._secrets)
+
+    @contextlib.contextmanager
+    def _appending(self) -> Iterator[tuple[int, Entry | None]]:
+        """The file, locked and without a fragment at its end, and its last entry."""
+        try:
+            with self._locked_for_writing() as file:
+                yield file, self._repair(file)
+        except OSError as error:
+            raise LedgerError(
+                f"cannot be written ({error.strerror or error})",
+                where=str(self.path),
+                todo="check the state directory's disk space and permissions",
+            ) from error
 
     @contextlib.contextmanager
     def _locked_for_writing(self) -> Iterator[int]:
@@ -195,6 +228,21 @@ class Ledger:
                 },
             )
         return last
+
+    def _keys_in(self, file: int) -> set[str]:
+        """The keys of all entries; the caller has the lock, and there is no fragment."""
+        status = os.fstat(file)
+        if self._keys_of != (status.st_dev, status.st_ino) or status.st_size < self._keys_to:
+            self._keys, self._keys_of, self._keys_to = set(), (status.st_dev, status.st_ino), 0
+        with os.fdopen(os.dup(file), "rb") as reader:
+            reader.seek(self._keys_to)
+            for line in reader:
+                found = _entry(line) if b'"key":"' in line else None
+                key = found["data"].get("key") if found else None
+                if isinstance(key, str):
+                    self._keys.add(key)
+        self._keys_to = status.st_size
+        return self._keys
 
     def _keep(self, fragment: bytes) -> None:
         with self.torn.open("ab") as torn:

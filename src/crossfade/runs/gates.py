@@ -75,6 +75,13 @@ OPEN = {
 }
 """Names whose fields nobody can know beforehand."""
 
+NAMES = frozenset(
+    {*LIVE, *OPEN}
+    | {f"{verb}.{name}" for verb, fields in FIELDS.items() for name in fields}
+    | {f"{side}.{name}" for side in ("old", "new") for name in _SIDE}
+)
+"""Every whole name that something measures."""
+
 KNOWN = frozenset({*FIELDS, *LIVE, *OPEN})
 """Every name that a gate may begin with."""
 
@@ -145,6 +152,11 @@ def problem(expression: str) -> str | None:
 def is_live(expression: str) -> bool:
     """Whether it asks what is true at this moment, so that asking again later may give another answer."""
     return any(name in LIVE for name in _compile(expression).variables())
+
+
+def names_in(expression: str) -> frozenset[str]:
+    """The names that it begins with.  ``PlanError`` for a wrong one."""
+    return frozenset(_compile(expression).variables())
 
 
 def values_of(entries: Iterable[Entry]) -> dict[str, Any]:
