@@ -1,16 +1,19 @@
 """The whole job, for real: a live legacy game is moved under traffic, rolled back when it misbehaves, and
 moved again.
 
-``python -m examples.timeline.demo [--keep]`` starts both backends, PostgreSQL, the router and the players,
-then runs the ``crossfade`` command as a team would.  It ends with a table and ``demo-report.json``; the
-exit status is 0 only if no request failed and no write was lost or doubled.
+``python -m examples.timeline.demo [--keep] [--clicks]`` starts both backends, PostgreSQL, the router, the
+players and the dashboard, then runs ``PLAN.md`` with ``crossfade run`` as a team would.  Somebody who did not start
+the run approves the cutovers: the demo itself, or you, with ``--clicks``.  It ends with a table and
+``demo-report.json``; the exit status is 0 only if no request failed and no write was lost or doubled.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -30,6 +33,7 @@ from examples.timeline.audit import audit
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = Path(__file__).with_name("crossfade.yaml")
+PLAN = Path(__file__).with_name("PLAN.md")
 
 
 @dataclass
@@ -112,6 +116,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--report", type=Path, default=ROOT / "demo-report.json")
     parser.add_argument("--keep", action="store_true", help="leave the game running in the browser")
+    parser.add_argument(
+        "--clicks",
+        action="store_true",
+        help="approve nothing by itself: the dashboard or `crossfade approve` does",
+    )
     chosen = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="crossfade-demo-", dir="/tmp"))
     folder.chmod(0o755)
@@ -119,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     with EmbeddedPostgres(folder / "pg") as postgres:
         stage = _stage(folder, postgres)
         try:
-            report = _run(stage, chosen.rate, chosen.sessions, chosen.lead_changes)
+            report = _run(stage, chosen.rate, chosen.sessions, chosen.lead_changes, clicks=chosen.clicks)
             report["seconds"] = round(time.monotonic() - began, 1)
             chosen.report.write_text(json.dumps(report, indent=2) + "\n")
             good = _judge(report, chosen.report)
@@ -128,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             for name in list(stage.processes):
                 stage.end(name)
-            _end_router(folder)
+            _end_move(folder)
     if good:
         shutil.rmtree(folder, ignore_errors=True)
     else:
@@ -144,6 +153,11 @@ def _stage(folder: Path, postgres: EmbeddedPostgres) -> Stage:
         admin.execute(f"CREATE DATABASE {database}")
     ports = [_free_port() for _ in range(3)]
     environment = dict(os.environ) | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONPATH": str(ROOT),
+        "TIMELINE_FAULT": str(folder / "fault"),
+        "CROSSFADE_SPEC": str(folder / "crossfade.yaml"),
+        "CROSSFADE_USER": "demo",
         "TIMELINE_OLD_DB": str(folder / "legacy.db"),
         "TIMELINE_NEW_DB": postgres.url(database),
         "TIMELINE_OLD_PORT": str(ports[0]),
@@ -156,11 +170,8 @@ def _stage(folder: Path, postgres: EmbeddedPostgres) -> Stage:
     return Stage(folder, environment)
 
 
-def _run(stage: Stage, rate: float, sessions: int, lead_changes: int) -> dict[str, Any]:
+def _run(stage: Stage, rate: float, sessions: int, lead_changes: int, *, clicks: bool) -> dict[str, Any]:
     env, folder = stage.environment, stage.folder
-    fault = folder / "fault"
-    holds: list[float] = []
-    verified = differences = 0
 
     _say(f"past games: {sessions:,} sessions in a SQLite database")
     _python("examples.timeline.generate", "--database", env["TIMELINE_OLD_DB"], "--sessions", str(sessions))
@@ -175,7 +186,7 @@ def _run(stage: Stage, rate: float, sessions: int, lead_changes: int) -> dict[st
     )
     stage.start(
         "backend", "examples.timeline.backend", "--database-url", env["TIMELINE_NEW_DB"],
-        "--port", env["TIMELINE_NEW_PORT"], "--fault-file", str(fault),
+        "--port", env["TIMELINE_NEW_PORT"], "--fault-file", env["TIMELINE_FAULT"],
     )  # fmt: skip
     _until("the legacy backend answers", lambda: _answers(env["TIMELINE_OLD_PORT"]))
     _until("the new backend answers", lambda: _answers(env["TIMELINE_NEW_PORT"]))
@@ -184,52 +195,14 @@ def _run(stage: Stage, rate: float, sessions: int, lead_changes: int) -> dict[st
     _say(f"the router stands before the game at http://127.0.0.1:{env['TIMELINE_PORT']}/")
     _play(stage, rate)
 
-    answer = stage.crossfade("check")
-    _step("check", answer, f"{len(answer['findings'])} findings, no errors")
-    answer = stage.crossfade("backup")
-    _step("backup", answer, f"{sum(answer['rows'].values()):,} rows restored and compared")
-    answer = stage.crossfade("copy")
-    _step("copy", answer, f"{answer['total']:,} rows")
-    stage.start("follow", "crossfade", "follow", "--spec", str(folder / "crossfade.yaml"))
-    _until("somebody follows", lambda: (stage.crossfade("status")["lease"] or {}).get("verb") == "follow")
-    answer = stage.crossfade("verify")
-    verified += answer["rows"]
-    differences += answer["differences"]
-    _step("verify", answer, f"{answer['rows']:,} rows equal, {answer['rechecked']} rechecked under load")
-    for share in ("10%", "50%", "100%"):
-        answer = stage.crossfade("shift", share)
-        _more_requests(folder, int(rate * 2))
-        _step(f"shift {share}", answer, "reads go to the new side")
-    answer = stage.crossfade("cutover")
-    _step("cutover", answer, f"the new side leads; held {answer['hold_ms']:.0f} ms")
-    _more_requests(folder, int(rate * 4))
-
-    fault.write_text("writes")
-    _say("a fault: the new backend fails every write before it touches the database")
-    began = time.monotonic()
-    _until("the guard rolls back", lambda: _led_by(stage, "old"), seconds=60)
-    trigger = _guard_reason(folder)
-    _step("rollback", {"took": time.monotonic() - began}, f"by the guard: {trigger}")
-    fault.unlink()
-    _until("somebody follows", lambda: (stage.crossfade("status")["lease"] or {}).get("verb") == "follow")
-    _more_requests(folder, int(rate * 4))
-    answer = stage.crossfade("cutover")
-    _step("cutover", answer, f"the new side leads again; held {answer['hold_ms']:.0f} ms")
-    _more_requests(folder, int(rate * 4))
-    for verb in ("rollback", "cutover") * ((lead_changes - 3) // 2):
-        answer = stage.crossfade(verb)
-        _step(verb, answer, f"the {answer['to']} side leads; held {answer['hold_ms']:.0f} ms")
-        _more_requests(folder, int(rate * 4))
-    answer = stage.crossfade("verify")
-    verified += answer["rows"]
-    differences += answer["differences"]
-    _step("verify", answer, f"{answer['rows']:,} rows equal")
-    stage.crossfade("complete")
-    stage.end("follow")
-    _step("complete", {"took": 0.0}, "the new side is home")
+    plan = folder / PLAN.name
+    plan.write_text(_with_lead_changes(PLAN.read_text(encoding="utf-8"), lead_changes), encoding="utf-8")
+    _show_dashboard(stage, plan)
+    _carry_out(stage, plan, clicks=clicks)
     _more_requests(folder, int(rate))
     stage.end("players")
 
+    verified = [entry["data"] for entry in _evidence(folder, "verify.done")]
     holds = [entry["data"]["hold_ms"] for entry in _evidence(folder, "switch.done")]
     played = _players(folder)
     found = audit(folder / "ledger.jsonl", env["TIMELINE_NEW_DB"])
@@ -240,14 +213,76 @@ def _run(stage: Stage, rate: float, sessions: int, lead_changes: int) -> dict[st
         "acknowledged_writes": found.acknowledged_writes,
         "lost_writes": found.lost_writes,
         "duplicated_writes": found.duplicated_writes,
-        "rows_verified": verified,
-        "differences": differences,
+        "rows_verified": sum(one["rows"] for one in verified),
+        "differences": sum(one["differences"] for one in verified),
         "lead_changes": len(holds),
         "holds_ms": [round(hold, 1) for hold in holds],
         "longest_hold_ms": round(max(holds), 1),
-        "rollback_trigger": trigger,
+        "rollback_trigger": _guard_reason(folder),
         "rate": rate,
     }
+
+
+def _with_lead_changes(plan: str, lead_changes: int) -> str:
+    """The plan with more changes of the lead, there and back, before it stays."""
+    last = "5.1"
+    more = ""
+    for number in range((lead_changes - 3) // 2):
+        for name, verb, side in (("back", "rollback", "old"), ("forth", "cutover", "new")):
+            task = f"5.1.{2 * number + (1 if side == 'old' else 2)}"
+            more += (
+                f"**Task {task}: Once more {name}**\n- **Owner**: operations\n- **Deliverable**: the {side} side leads\n"
+                f"- **Dependencies**: Task {last}\n- **Status**: ⏳ Not Started\n- **Run**: `crossfade {verb}`\n"
+                f"- **Gate**: `leader == '{side}' && {side}.requests > 200 && {side}.error_rate < 0.01`\n\n"
+            )
+            last = task
+    return (
+        plan.replace("**Task 5.2:", more + "**Task 5.2:").replace(
+            "- **Dependencies**: Task 5.1\n", f"- **Dependencies**: Task {last}\n", 1
+        )
+        if more
+        else plan
+    )
+
+
+def _show_dashboard(stage: Stage, plan: Path) -> None:
+    """Start ``crossfade ui`` and say where it is."""
+    log = stage.folder / "ui.log"
+    stage.start("ui", "crossfade", "ui", str(plan), "--json")
+    _until("the dashboard is there", lambda: log.exists() and log.read_text().startswith("{"))
+    _say(f"the dashboard is at {json.loads(log.read_text().splitlines()[0])['url']}")
+
+
+def _carry_out(stage: Stage, plan: Path, *, clicks: bool) -> None:
+    """``crossfade run``, line by line; whoever did not start it approves what it asks for."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crossfade", "run", str(plan)],
+        cwd=ROOT,
+        env=stage.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    stage.processes["run"] = process  # type: ignore[assignment]
+    for line in process.stdout or ():
+        _say(f"  {line.rstrip()}")
+        asked = re.search(r"crossfade approve (\S+)", line)
+        if asked and not clicks:
+            done = subprocess.run(
+                [sys.executable, "-m", "crossfade", "approve", asked[1], "--reason", "the numbers are good"],
+                cwd=ROOT,
+                env=stage.environment | {"CROSSFADE_USER": "operator"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise SystemExit(f"approving {asked[1]} failed:\n{done.stdout}{done.stderr}")
+    if process.wait(30):
+        raise SystemExit(f"the plan was not carried out; see {stage.folder / '.crossfade' / 'runs'}")
+    del stage.processes["run"]
 
 
 def _play(stage: Stage, rate: float) -> None:
@@ -278,18 +313,17 @@ def _keep(stage: Stage) -> None:
         print()
 
 
-def _end_router(folder: Path) -> None:
-    """The router outlives every ``crossfade`` process, so the demo ends it itself."""
+def _end_move(folder: Path) -> None:
+    """The follower and the router outlive the ``crossfade`` that started them, so the demo ends them itself."""
+    from crossfade import background
+    from crossfade.errors import CrossfadeError
     from crossfade.move import Move
 
+    with contextlib.suppress(CrossfadeError):
+        background.stop_follower(folder / "crossfade.yaml")
     with Move.open(folder / "crossfade.yaml") as move:
         if move.router is not None:
             move.router.stop()
-
-
-def _led_by(stage: Stage, side: str) -> bool:
-    status = stage.crossfade("status")
-    return bool(status["leader"] == side and status["phase"] != "switching")
 
 
 def _guard_reason(folder: Path) -> str:
@@ -347,10 +381,6 @@ def _free_port() -> int:
 
 def _say(text: str) -> None:
     print(text, flush=True)
-
-
-def _step(name: str, answer: dict[str, Any], text: str) -> None:
-    print(f"  {name:<12} {answer['took']:6.1f} s  {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import typer
 
 from crossfade import __version__
 from crossfade.cli import (
+    approve,
+    assume,
     backup,
     check,
     complete,
@@ -18,10 +20,15 @@ from crossfade.cli import (
     evidence,
     follow,
     init,
+    plan,
+    reject,
     rollback,
+    run,
     shift,
     status,
+    ui,
     verify,
+    worker,
 )
 
 app = typer.Typer(
@@ -45,10 +52,16 @@ VERBS = {
     "complete": complete,
     "status": status,
     "doctor": doctor,
+    "run": run,
+    "approve": approve,
+    "reject": reject,
+    "assume": assume,
+    "worker": worker,
+    "ui": ui,
 }
 """The verbs in the order of a move; each module has ``run`` and ``JSON``, the documented output."""
 
-GROUPS = {"evidence": evidence}
+GROUPS = {"plan": plan, "evidence": evidence}
 """What comes in several verbs of its own: each package has ``app`` and ``VERBS``."""
 
 for _name, _module in VERBS.items():
