@@ -34,7 +34,7 @@ _RETRY = 1.0
 @dataclass(slots=True)
 class Followed:
     """What a run of ``follow`` did: passes, changed keys, the longest time behind and the longest lock on an
-    application's database (seconds), and the switch that the guard made, if it did."""
+    application's database (seconds), and the last rollback that the guard made, if it made one, and why."""
 
     passes: int = 0
     keys: int = 0
@@ -58,6 +58,7 @@ class Follower:
         self.result = Followed()
         self._guard: Guard | None = None
         self._guarded_epoch = -1
+        self._pending = ""
         self._equal_at = time.time()
         self._noted_at = 0.0
         self._looked_at = 0.0
@@ -107,9 +108,9 @@ class Follower:
                 self._alarm("follow", error)
                 self._judge_lag()
                 self.stopped.wait(_RETRY)
-            reason = self.result.rollback_reason
-            if reason and self.result.rollback is None:
-                self.result.rollback = self._roll_back(reason)
+            reason, self._pending = self._pending, ""
+            if reason and (done := self._roll_back(reason)) is not None:
+                self.result.rollback, self.result.rollback_reason = done, reason
         return self.result
 
     def _is_completed(self) -> bool:
@@ -178,11 +179,11 @@ class Follower:
         self._looked_at = now
         with self._surviving("look"):
             standing = self.move.standing()
-            if standing.leader is None or standing.completed:
+            if standing.completed or not any(standing.states.values()):
                 return
             try:
                 standing.demand_no_switch()
-                if recovery.is_wrong(standing, self.move.router):
+                if recovery.is_wrong(standing, self.move.router, self.move.ledger):
                     for line in self.move.repair(of=held.token if held is not None else None):
                         self.move.reporter.say(f"repaired: {line}")
                     if held is not None:
@@ -254,7 +255,7 @@ class Follower:
                 with self._surviving("evidence"):
                     self.move.ledger.append(f"guard.{verdict.decision}", **asdict(verdict))
             if verdict.decision is Decision.ROLLBACK:
-                self.result.rollback_reason = verdict.why
+                self._pending = verdict.why
                 return True
         return False
 
@@ -273,6 +274,5 @@ class Follower:
             return self.move.rollback(reason=reason, observe=same_lead)
         except CrossfadeError as error:
             self._alarm("guard", error)
-            self.result.rollback_reason = ""  # the guard asks again
-            self._guard = None
+            self._guard = None  # it asks again
             return None

@@ -16,12 +16,12 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from crossfade import baseline, recovery
+from crossfade import baseline, concession, recovery
 from crossfade import spec as specs
 from crossfade import standing as standings
 from crossfade.backups import BackedUp, back_up
 from crossfade.checks import check_router, check_sides, check_target
-from crossfade.errors import Different, Refused, SchemaChanged
+from crossfade.errors import Different, LedgerError, Refused, SchemaChanged
 from crossfade.lease import Held, is_alive
 from crossfade.ledger import Ledger
 from crossfade.masking import passwords_in
@@ -154,6 +154,7 @@ class Move:
         """Install capture, copy every row, bring the follower to an exact snapshot, and put its keys,
         indexes and foreign keys in place.  A killed copy goes on where it was."""
         standing = self.standing()
+        standing.demand_a_leader()
         if standing.copied or standing.completed:
             raise Refused("the copy is complete", where=self.spec.move, todo="go on with `crossfade follow`")
         mapping = self.mapping(again=True).demand()
@@ -404,21 +405,24 @@ class Move:
                     where=self.spec.move,
                     todo=f"run `crossfade follow` beside it; the {leader} side leads",
                 )
-        self.supervise_router(standing)
+        self.supervise_router()
         router.shift(percent)
         self.ledger.append("shift.done", percent=percent)
 
     # -- switch ------------------------------------------------------------------
 
-    def cutover(self, *, cut_off: bool = False, observe: Observer = nobody) -> Switched:
-        """The new side takes the lead.  ``cut_off`` fences although requests are in flight."""
-        return self._switch("cutover", Side.NEW, cut_off=cut_off, observe=observe)
+    def cutover(
+        self, *, cut_off: bool = False, accept_loss: bool = False, observe: Observer = nobody
+    ) -> Switched:
+        """The new side takes the lead.  ``cut_off`` fences although requests are in flight; ``accept_loss`` gives
+        up an old database that does not answer."""
+        return self._switch("cutover", Side.NEW, accept_loss=accept_loss, cut_off=cut_off, observe=observe)
 
     def rollback(
         self, *, accept_loss: bool = False, reason: str = "", observe: Observer = nobody
     ) -> Switched:
         """The old side takes the lead back.  Works while the new app hangs or is dead; ``accept_loss`` also
-        while the new side's database is."""
+        while the new side's database is, or when it was restored to an earlier day."""
         return self._switch("rollback", Side.OLD, accept_loss=accept_loss, reason=reason, observe=observe)
 
     def _switch(
@@ -432,17 +436,24 @@ class Move:
         observe: Observer = nobody,
     ) -> Switched:
         standing = self.standing()
-        if accept_loss and to is Side.OLD and not standing.completed:
-            standing = recovery.concede(self.stores, standing, self.ledger)
+        if accept_loss and not standing.completed:
+            standing = recovery.concede(self.stores, standing, self.ledger, to)
         lost = accept_loss and to.other in standing.unreachable
         self._demand_switchable(standing, to, lost)
-        mapping = None
-        if not lost:
-            self.supervise_router(standing)
-            mapping = self.mapping(again=True).demand()
+        if lost:
+            self.reporter.say(f"the {to.other} database is given up: {standing.unreachable[to.other]}")
+        mapping = None if lost else self.mapping(again=True).demand()
         with self._lease(verb, standing, required=to) as held:
-            standing = self.standing()
+            standing = concession.given_up(self.standing()) if lost else self.standing()
             self._demand_switchable(standing, to, lost)
+            if not lost:
+                self.supervise_router(but=held.token)
+            elif to.other not in standing.unreachable:
+                raise Refused(
+                    f"the {to.other} database answers again",
+                    where=self.spec.move,
+                    todo="see `crossfade status`",
+                )
             token = Token(self.spec.move, standing.epoch, held.token)
             passes = None
             if mapping is not None:
@@ -451,10 +462,20 @@ class Move:
                     baseline.demand_same_databases(self.stores, standing)
                 self.demand_follower_untouched(mapping, to)
                 passes = self._passes(mapping, to.other, token)
-            self.ledger.append("switch.begun", to=to.value, epoch=standing.epoch, verb=verb, reason=reason)
+            unwritten = recovery.record(
+                self.ledger,
+                "switch.begun",
+                to=to.value,
+                epoch=standing.epoch,
+                verb=verb,
+                reason=reason,
+                accept_loss=lost,
+            )
+            if unwritten:
+                self._demand_evidence(to, unwritten)
             if self.router is not None:
                 self.router.shift(0)
-            return Switch(
+            done = Switch(
                 self.spec,
                 self.stores,
                 self.router,
@@ -469,6 +490,18 @@ class Move:
                 cut_off=cut_off,
                 observe=observe,
             ).run()
+            done.unrecorded = "; ".join(filter(None, (unwritten, done.unrecorded)))
+            return done
+
+    def _demand_evidence(self, to: Side, unwritten: str) -> None:
+        """A cutover can wait for a disk with room; a rollback cannot."""
+        if to is Side.NEW:
+            raise LedgerError(
+                f"{unwritten}; without evidence no cutover begins",
+                where=self.spec.move,
+                todo="check the state directory's disk space and permissions",
+            )
+        self.reporter.say(unwritten)
 
     def _demand_switchable(self, standing: Standing, to: Side, lost: bool) -> None:
         """Asked before the lease is taken, to be told early, and again under it."""
@@ -521,7 +554,7 @@ class Move:
 
     def status(self) -> Status:
         """Where the move stands; asks the databases and the router, changes nothing."""
-        return status_of(self.standing(), self.router)
+        return status_of(self.standing(), self.router, self.ledger)
 
     def repair(
         self, *, of: str | None = None, stuck: Callable[[Lease], bool] = lambda _lease: False
@@ -529,12 +562,20 @@ class Move:
         """Bring a half-done switch to a legal state; see ``recovery.repair``."""
         return recovery.repair(self.stores, self.router, self.spec.move, self.ledger, of=of, stuck=stuck)
 
-    def supervise_router(self, standing: Standing) -> None:
-        """Start the router when it does not run; it then sends everything to the leader."""
-        if self.router is not None and not self.router.state().alive:
-            self.router.release(standing.leader or Side.OLD)
-            self.router.start()
-            self.ledger.append("router.started", leader=(standing.leader or Side.OLD).value)
+    def supervise_router(self, *, but: str | None = None) -> None:
+        """Start the router when it does not run; it then sends everything to the leader.  ``LeaseHeld`` while a
+        switch other than the one with the token ``but`` is at work: it sees to the router itself."""
+        if self.router is None or (state := self.router.state()).alive:
+            return
+        standing = self.standing()
+        if standing.states[Side.OLD] is None and standing.leader is None and state.leader is not Side.NEW:
+            recovery.release(self.router, Side.OLD)  # the move has not begun
+        else:
+            recovery.route(self.router, self.stores, self.spec.move, self.ledger, but=but)
+        leads = self.router.state().leader
+        unwritten = recovery.record(self.ledger, "router.started", leader=leads.value if leads else "")
+        if unwritten:
+            self.reporter.say(unwritten)
 
     # -- small things ------------------------------------------------------------
 

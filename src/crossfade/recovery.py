@@ -1,6 +1,7 @@
 """Doctor: says in words what state a move is in, and brings a half-done switch to a legal one.
 
-It looks at the two databases, because they hold the truth; the router is then set to what they say.
+It looks at the two databases, because they hold the truth; the router is then set to what they say.  While
+one of them does not answer, the other's word is not enough to send a living router elsewhere (``claims``).
 A repair holds the lease, so it excludes switches and other repairs; and every action is a compare-and-set on
 numbers that this repair itself has set, so a repair or a coordinator that was paused and wakes up late finds
 other numbers and changes nothing.
@@ -8,29 +9,42 @@ other numbers and changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from crossfade import claims, concession
 from crossfade import standing as standings
-from crossfade.errors import AttemptOver, CrossfadeError, LeaseHeld, LeaseLost, Refused, RouterError
+from crossfade.claims import Rival
+from crossfade.concession import CONCEDED
+from crossfade.errors import (
+    AttemptOver,
+    CrossfadeError,
+    LeaseHeld,
+    LeaseLost,
+    LedgerError,
+    Refused,
+    RouterError,
+)
 from crossfade.lease import Held, is_alive
 from crossfade.ledger import Ledger
 from crossfade.routers.base import Router
 from crossfade.standing import Standing
-from crossfade.stores.base import Lease, Role, Side, State, Store
+from crossfade.stores.base import Lease, Side, State, Store
 
-UNHANDED = "unhanded"
+UNHANDED = concession.UNHANDED
 """The note of a successor: the epoch whose switch left the former leader's last writes behind."""
-
-_CONCEDED = "conceded"
-"""The note of an old side: the epoch at which it took for granted that the other side leads."""
 
 _ROUNDS = 5
 """Times that a repair starts over because somebody else moved on meanwhile."""
 
 _OTHERS = 10.0
 """Seconds that a repair waits for another one to end."""
+
+_FENCE = 5.0
+"""Seconds that the fence of a side that lost the lead may wait for open transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +56,30 @@ class Trouble:
     todo: str = ""
 
 
-def examine(standing: Standing, router: Router | None) -> list[Trouble]:
-    """Everything wrong with a move; empty when all is well."""
+def record(ledger: Ledger, event: str, **data: Any) -> str:
+    """Append evidence to what has been done already; returns what to say when that was not possible, or ""."""
+    try:
+        ledger.append(event, **data)
+    except LedgerError as error:
+        return f"{event} is not in the evidence: {error.where}: {error.what}"
+    return ""
+
+
+def examine(standing: Standing, router: Router | None, ledger: Ledger | None = None) -> list[Trouble]:
+    """Everything wrong with a move; empty when all is well.  The ``ledger`` is asked only while a database does
+    not answer: it may know that the other side has succeeded the one that says that it leads."""
     found = [
         Trouble(f"the {side} store does not answer: {why}", False, "bring the database back")
         for side, why in standing.unreachable.items()
     ]
     leader = standing.leader
+    if standing.leaderless and not standing.completed:
+        what, todo = concession.nobody_leads(standing)
+        found.append(Trouble(what, concession.heir(standing) is not None, todo))
     if leader is None or standing.completed:
         return found
     state, follower = standing.leader_state, standing.follower_state
+    rival = claims.rival(standing, ledger)
     if standing.committed:
         found.append(
             Trouble(
@@ -60,14 +88,32 @@ def examine(standing: Standing, router: Router | None) -> list[Trouble]:
                 True,
             )
         )
-    elif state is not None and state.fenced:
+    elif state is not None and state.fenced and rival is None:
+        error = _undecided(standing) if _is_undecided(standing, rival) else None
         found.append(
             Trouble(
                 f"a switch was begun and neither committed nor aborted: the {leader} side leads at epoch "
                 f"{standing.epoch}, but is fenced, so nobody can write",
-                True,
+                error is None,
+                "" if error is None else error.todo,
             )
         )
+    if rival is not None and state is not None:
+        found.append(_examine_rival(rival, state))
+    if follower is None and standing.copied and not standing.unreachable:
+        found.append(
+            Trouble(
+                f"the {leader.other} database answers, but knows nothing of the move: it was replaced, or restored "
+                "to a day before the copy",
+                False,
+                "bring the right one back, or begin a new move",
+            )
+        )
+    if leader in standing.unreachable and concession.heir(standing) is not None:
+        what, todo = concession.nobody_leads(standing)
+        found.append(Trouble(what, False, todo))
+    if follower is not None and state is not None and follower.notes.get(CONCEDED) == standing.epoch:
+        found.append(Trouble(f"the {leader} side was given up, and came back: it leads", True))
     if follower is not None and not standing.committed:
         if follower.epoch < standing.epoch:
             found.append(
@@ -86,7 +132,7 @@ def examine(standing: Standing, router: Router | None) -> list[Trouble]:
                 )
             )
     if router is not None:
-        found.extend(_examine_router(router, leader))
+        found.extend(_examine_router(router, leader, standing, rival))
     if standing.copied and follower is not None and not standing.committed:
         lease = follower.lease
         if lease is None or not is_alive(lease, time.time()):
@@ -100,22 +146,39 @@ def examine(standing: Standing, router: Router | None) -> list[Trouble]:
     return found
 
 
-def is_wrong(standing: Standing, router: Router | None) -> bool:
+def is_wrong(standing: Standing, router: Router | None, ledger: Ledger | None = None) -> bool:
     """Whether there is something that ``repair`` mends."""
-    return any(trouble.repairable for trouble in examine(standing, router))
+    return any(trouble.repairable for trouble in examine(standing, router, ledger))
 
 
-def _examine_router(router: Router, leader: Side) -> list[Trouble]:
+def _examine_rival(rival: Rival, state: State) -> Trouble:
+    side = rival.side.other
+    took = "took" if rival.certain else "may have taken"
+    return Trouble(
+        f"the {side} side says that it leads at epoch {state.epoch}, but by the evidence the {rival.side} side "
+        f"{took} the lead at epoch {rival.epoch}" + (", so it is fenced" if state.fenced else ""),
+        rival.certain and not state.fenced,
+        f"bring the {rival.side} database back: its row decides",
+    )
+
+
+def _examine_router(router: Router, leader: Side, standing: Standing, rival: Rival | None) -> list[Trouble]:
     try:
         state = router.state()
     except RouterError as error:
         return [Trouble(f"the router cannot be asked: {error.what}", True)]
     if not state.alive:
         return [Trouble("the router does not answer", True)]
+    may = claims.may_route(standing, leader, state, rival)
+    todo = "" if may else f"bring the {leader.other} database back; until then the router stays as it is"
+    doubt = "" if may else f" (which the {leader.other} database alone could confirm)"
     if state.held:
-        return [Trouble("the router holds requests, and no switch is at work", True)]
+        return [Trouble("the router holds requests, and no switch is at work" + doubt, may, todo)]
     if state.leader is not leader:
-        return [Trouble(f"the router sends writes to the {state.leader} side, but {leader} leads", True)]
+        what = f"the router sends writes to the {state.leader} side, but the {leader} side says that it leads"
+        return [Trouble(what + doubt, may, todo)]
+    if state.reads_from is not leader:
+        return [Trouble(f"the router sends reads to the {state.reads_from} side, but {leader} leads", True)]
     return []
 
 
@@ -167,9 +230,10 @@ def _repair(
 ) -> list[str]:
     standing = standings.read(stores, move)
     if standing.completed or not any(standing.states.values()):
-        return route(router, stores, move)
+        return route(router, stores, move, ledger)
     if _is_busy_elsewhere(standing, stuck) and not _is_half_done(standing):
-        return route(router, stores, move)  # somebody copies or verifies: only the router can be wrong
+        # somebody copies or verifies: only the router can be wrong
+        return route(router, stores, move, ledger)
     with Held(
         stores,
         standing.states,
@@ -181,19 +245,33 @@ def _repair(
     ) as held:
         standing = standings.read(stores, move)
         if standing.completed:
-            return route(router, stores, move)
+            return route(router, stores, move, ledger)
+        rival = claims.rival(standing, ledger)
         if standing.leader is None:
-            done = _take_the_lead(stores, standing)
+            done = concession.take_the_lead(stores, standing)
+        elif _is_undecided(standing, rival):
+            _close(stores, standing)
+            _revive(router)
+            raise _undecided(standing)
         elif standing.committed:
             done = _go_forward(stores, standing, held)
         else:
-            done = _go_back(stores, standing, held)
+            done = _go_back(stores, standing, held, rival)
         held.demand()
-        done.extend(route(router, stores, move, but=held.token))
+        done.extend(route(router, stores, move, ledger, but=held.token))
     if done:
         after = standings.read(stores, move)
         leads = after.leader.value if after.leader else ""
-        ledger.append("doctor.repaired", leader=leads, epoch=after.epoch, done=done)
+        unwritten = record(
+            ledger,
+            "doctor.repaired",
+            leader=leads,
+            epoch=after.epoch,
+            done=done,
+            away=[side.value for side in after.unreachable],
+        )
+        if unwritten:
+            done.append(unwritten)
     return done
 
 
@@ -226,11 +304,13 @@ def _is_busy_elsewhere(standing: Standing, stuck: Callable[[Lease], bool]) -> bo
 
 def _go_forward(stores: Mapping[Side, Store], standing: Standing, held: Held) -> list[str]:
     """The switch was committed: tell the side that led."""
-    leads = standing.leader_state
-    if standing.leader is None or leads is None:
+    leads, led = standing.leader_state, standing.follower_state
+    if standing.leader is None or leads is None or led is None:
         return []
     side = standing.leader.other
-    stores[side].follow(standing.move, standing.epoch, held.renewed, verified(leads))
+    # one that is open was not fenced by a switch: it took writes meanwhile, or was restored
+    proven = verified(leads) if led.fenced else None
+    stores[side].follow(standing.move, standing.epoch, held.renewed, proven)
     return [f"the {side} side follows at epoch {standing.epoch}"]
 
 
@@ -240,16 +320,14 @@ def verified(leads: State) -> float | None:
     return None if leads.notes.get(UNHANDED) == leads.epoch else leads.verified_at
 
 
-def _go_back(stores: Mapping[Side, Store], standing: Standing, held: Held) -> list[str]:
+def _go_back(stores: Mapping[Side, Store], standing: Standing, held: Held, rival: Rival | None) -> list[str]:
     """No switch was committed: end every attempt, so that a coordinator that was only paused can neither fence
     nor commit any more, and lift what fence there is, by the number that this call itself has set.  The
-    follower's database decides: without its answer nobody is un-fenced.  ``AttemptOver``: start over."""
+    follower's database decides: without its answer nobody is un-fenced, unless its COMMIT was never announced,
+    and a leader that it has succeeded is fenced until it answers.  ``AttemptOver``: start over."""
     move, epoch, leader = standing.move, standing.epoch, standing.leader
     if leader is None:
         return []
-    undecided = leader.other in standing.unreachable
-    if undecided and (standing.leader_state is None or standing.leader_state.fenced):
-        raise _undecided(standing)
     ours: dict[Side, int] = {}
     for side in (leader.other, leader):
         state = standing.states[side]
@@ -261,10 +339,21 @@ def _go_back(stores: Mapping[Side, Store], standing: Standing, held: Held) -> li
     if behind is not None and behind.epoch < epoch:
         stores[leader.other].follow(move, epoch, held.renewed, None)
         done.append(f"the {leader.other} side follows at epoch {epoch}")
+    if behind is not None and leader in ours and behind.notes.get(CONCEDED) == epoch:
+        stores[leader.other].note(move, {CONCEDED: None})
+        done.append(f"the {leader} side leads; the {leader.other} one does not take it for lost any more")
     # the fence may have been taken between the first look and the end of the attempt
     state = stores[leader].state(move) if leader in ours else None
+    if state is not None and not state.fenced and rival is not None and rival.certain:
+        held.demand()
+        stores[leader].fence(move, epoch, ours[leader], _FENCE)
+        stores[leader].announce_commit(move, epoch, ours[leader])  # it was committed
+        done.append(
+            f"the {leader} side is fenced: by the evidence the {rival.side} side took the lead at epoch "
+            f"{rival.epoch}"
+        )
     if state is not None and state.fenced:
-        if undecided:
+        if behind is None and (rival is not None or not state.commit_unsent):
             raise _undecided(standing)
         held.demand()
         stores[leader].unfence(move, epoch, ours[leader])
@@ -272,65 +361,70 @@ def _go_back(stores: Mapping[Side, Store], standing: Standing, held: Held) -> li
     return done
 
 
+def _is_undecided(standing: Standing, rival: Rival | None) -> bool:
+    """The leader is fenced, and whether its successor has committed cannot be found out."""
+    leader, state = standing.leader, standing.leader_state
+    if leader is None or (state is not None and not state.fenced):
+        return False
+    if rival is None and state is not None and state.commit_unsent:
+        return False
+    return leader.other in standing.unreachable or bool(concession.lost_data(standing, leader.other))
+
+
 def _undecided(standing: Standing) -> Refused:
     leader = standing.leader or Side.OLD
+    lost = concession.lost_data(standing, leader.other)
+    why = f"answers, but {lost}; it alone knew" if lost else "does not answer, and it alone knows"
     return Refused(
-        f"the {leader.other} store does not answer, and it alone knows whether the switch was committed",
+        f"the {leader.other} store {why} whether the switch was committed",
         where=standing.move,
-        todo="bring it back, then repair again; until then nobody may write"
-        + ("" if leader is Side.NEW else "; if it never comes back, `crossfade rollback --accept-loss`"),
+        todo="bring it back, then repair again; until then nobody may write; if it never comes back, "
+        + concession.way_out(leader),
     )
 
 
-def concede(stores: Mapping[Side, Store], standing: Standing, ledger: Ledger) -> Standing:
-    """The way out when the switch to the new side was perhaps committed and its database never answers again:
-    the old side is told that it follows, and a ``rollback --accept-loss`` can take the lead back.
-
-    Does something only when the new store does not answer and the old one leads, fenced; then the old side's
-    lease must be free (``LeaseHeld``).  Returns what stands afterwards.
-    """
-    state = standing.states[Side.OLD]
-    if Side.NEW not in standing.unreachable or state is None or standing.completed:
-        return standing
-    if state.role is not Role.LEADER or not state.fenced:
-        return standing
-    move = standing.move
-    with Held(stores, standing.states, move, standings.REPAIR, required=Side.OLD) as held:
-        stores[Side.OLD].abort_attempt(move, state.epoch, state.attempt)
-        held.demand()
-        stores[Side.OLD].note(move, {_CONCEDED: state.epoch + 1})
-        # fenced all the time: the epoch after this one is the one that takes the lead back
-        stores[Side.OLD].follow(move, state.epoch + 1, held.renewed, None)
-    ledger.append("rollback.conceded", epoch=state.epoch + 1)
-    return standings.read(stores, move)
+def _close(stores: Mapping[Side, Store], standing: Standing) -> None:
+    """A database that was restored to a day when it led is open: nobody may write there."""
+    side = standing.follower
+    state = standing.follower_state
+    if side is not None and state is not None and standing.committed and not state.fenced:
+        stores[side].fence(standing.move, state.epoch, state.attempt, _FENCE)
 
 
-def _take_the_lead(stores: Mapping[Side, Store], standing: Standing) -> list[str]:
-    """Both sides answer and neither leads: what ``concede`` began was not finished, and the new database came
-    back without having taken the lead."""
-    known = {side: state for side, state in standing.states.items() if state is not None}
-    side = max(known, key=lambda side: known[side].epoch)
-    state = known[side]
-    if len(known) < len(standing.states) or state.notes.get(_CONCEDED) != state.epoch:
-        raise Refused("no side leads", where=standing.move, todo="see `crossfade doctor`")
-    store, move, epoch = stores[side], standing.move, state.epoch
-    attempt = 1 + max(state.attempt for state in known.values())
-    stores[side.other].abort_attempt(move, known[side.other].epoch, known[side.other].attempt)
-    store.begin_attempt(move, epoch, attempt)
-    store.note(move, {UNHANDED: epoch + 1})
-    store.lead(move, epoch, attempt)
-    stores[side.other].follow(move, epoch + 1, None, None)
-    return [
-        f"the {side} side leads again at epoch {epoch + 1}; the {side.other} side was never verified against it"
-    ]
+def _revive(router: Router | None) -> None:
+    """Start a router that died, as its files say: nobody may change where it sends requests."""
+    if router is not None:
+        with contextlib.suppress(CrossfadeError):
+            if not router.state().alive:
+                router.start()
+
+
+def concede(
+    stores: Mapping[Side, Store], standing: Standing, ledger: Ledger, to: Side = Side.OLD
+) -> Standing:
+    """Give up the other side, whose database is lost; see ``concession.concede``."""
+    rival = claims.rival(standing, ledger)
+    after = concession.concede(stores, standing, to, rival.epoch if rival is not None else 0)
+    state = after.states[to]
+    if state is not None and state != standing.states[to]:
+        verb = "rollback" if to is Side.OLD else "cutover"
+        record(ledger, f"{verb}.conceded", epoch=state.epoch, why=after.unreachable.get(to.other, ""))
+    return after
 
 
 def route(
-    router: Router | None, stores: Mapping[Side, Store], move: str, *, but: str | None = None
+    router: Router | None,
+    stores: Mapping[Side, Store],
+    move: str,
+    ledger: Ledger,
+    *,
+    but: str | None = None,
 ) -> list[str]:
-    """Router alive, released, and sending writes to whoever leads by a look just before and one just after.
+    """Router alive, released, and sending requests to whoever leads by a look just before and one just after.
 
-    ``LeaseHeld`` when a switch or a repair other than ``but`` is at work: it sets the router itself.
+    Only alive, and as its files say, while nobody leads, or a database does not answer that might tell otherwise
+    (``claims.may_route``).  ``LeaseHeld`` when a switch or a repair other than ``but`` is at work: it sets the
+    router itself.
     """
     if router is None:
         return []
@@ -339,10 +433,15 @@ def route(
         standing = standings.read(stores, move)
         standing.demand_no_switch(but=but)
         leader = Side.NEW if standing.completed else standing.leader
-        if leader is None:
-            return done
         state = router.state()
-        if state.alive and not state.held and state.leader is leader:
+        if leader is None or not claims.may_route(standing, leader, state, claims.rival(standing, ledger)):
+            if state.alive or not any(standing.states.values()):
+                return done
+            router.start()
+            where = "holds requests" if state.held else f"sends requests to the {state.leader} side"
+            done = [f"the router runs again, and {where}, as before"]
+            continue
+        if state.alive and not state.held and state.leader is leader and state.reads_from is leader:
             return done
         release(router, leader)
         done = [f"the router sends requests to the {leader} side"]

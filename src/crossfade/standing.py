@@ -24,7 +24,8 @@ _LOOKS = 5
 class Standing:
     """What both state rows say together.
 
-    ``leader`` is None before the first copy.  ``committed`` is True when a switch passed its commit point
+    ``leader`` is None before the first copy, and when no row that leads is as new as the other row
+    (``leaderless``).  ``committed`` is True when a switch passed its commit point
     but the side that led before does not know yet (step 9 is missing).  ``unreachable`` holds what a
     database that does not answer said.
     """
@@ -60,12 +61,17 @@ class Standing:
         return old is not None and bool(old.notes.get("completed"))
 
     @property
+    def leaderless(self) -> bool:
+        """There are state rows, and none of them leads: a side was given up or restored, or a row was altered."""
+        return self.leader is None and any(state is not None for state in self.states.values())
+
+    @property
     def phase(self) -> str:
-        """The word of the design: planned, copying, following, verified, switching, complete."""
+        """The word of the design: planned, copying, following, verified, switching, complete; or leaderless."""
         if self.completed:
             return "complete"
         if self.leader is None:
-            return "planned"
+            return "leaderless" if self.leaderless else "planned"
         state = self.leader_state
         if self.committed or (state is not None and state.fenced):
             return "switching"
@@ -82,15 +88,29 @@ class Standing:
             raise StoreUnreachable(why, where=f"{side} store", todo="bring the database back, then try again")
         if self.completed:
             raise Refused("the move is complete", where=self.move, todo="there is nothing left to do")
+        self.demand_a_leader()
         if self.leader is None or not self.copied:
             raise Refused("nothing has been copied yet", where=self.move, todo="run `crossfade copy` first")
         leads, follows = self.leader_state, self.follower_state
-        if self.committed or leads is None or follows is None or leads.fenced:
+        if follows is None:
+            raise Refused(
+                "knows nothing of the move any more",
+                where=f"{self.leader.other} store",
+                todo="see `crossfade doctor`",
+            )
+        if self.committed or leads is None or leads.fenced or follows.epoch != leads.epoch:
             self.demand_no_switch()
             raise Refused(
                 "a switch is half done", where=self.move, todo="run `crossfade doctor --repair` first"
             )
         return self.leader, leads, follows
+
+    def demand_a_leader(self) -> None:
+        """``Refused`` when there are state rows and none of them leads."""
+        if self.leaderless:
+            raise Refused(
+                "no side leads", where=self.move, todo="`crossfade doctor` says why, and what to do"
+            )
 
     def demand_no_switch(self, *, but: str | None = None) -> None:
         """``LeaseHeld`` while somebody's switch or repair is at work, other than the one with the token ``but``."""
@@ -135,9 +155,11 @@ def _read(stores: Mapping[Side, Store], move: str) -> Standing:
         except StoreUnreachable as error:
             states[side] = None
             unreachable[side] = error.what
-    leaders = [side for side in Side if (state := states[side]) is not None and state.role is Role.LEADER]
     known = [state for state in states.values() if state is not None]
     epoch = max((state.epoch for state in known), default=0)
+    leaders = [side for side in Side if (state := states[side]) is not None and state.role is Role.LEADER]
+    if all(_epoch(states[side]) < epoch for side in leaders):
+        leaders = []  # nobody follows at a later epoch than the leader's, so that row is of an earlier day
     leader: Side | None = None
     if leaders:
         leader = max(leaders, key=lambda side: _epoch(states[side]))

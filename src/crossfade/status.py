@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from crossfade import recovery
 from crossfade.errors import RouterError
 from crossfade.lease import is_alive
+from crossfade.ledger import Ledger
 from crossfade.recovery import Trouble
 from crossfade.routers.base import Router, RouterState
 from crossfade.standing import Standing
@@ -17,7 +18,7 @@ from crossfade.stores.base import Lease
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where the move stands: ``leader`` None before the first copy; ``lag`` seconds behind, None when
+    """Where the move stands: ``leader`` None before the first copy, or when no side leads; ``lag`` seconds behind, None when
     nobody follows; ``router`` None without one."""
 
     move: str
@@ -31,8 +32,8 @@ class Status:
     troubles: tuple[Trouble, ...]
 
 
-def status_of(standing: Standing, router: Router | None) -> Status:
-    """What the databases and the router say; changes nothing."""
+def status_of(standing: Standing, router: Router | None, ledger: Ledger | None = None) -> Status:
+    """What the databases and the router say; changes nothing.  ``ledger``: see ``recovery.examine``."""
     state = standing.follower_state
     routed: RouterState | None = None
     if router is not None:
@@ -49,7 +50,7 @@ def status_of(standing: Standing, router: Router | None) -> Status:
         lag=_lag(standing) if alive else None,
         lease=lease if alive else None,
         router=routed,
-        troubles=tuple(recovery.examine(standing, router)),
+        troubles=tuple(recovery.examine(standing, router, ledger)),
     )
 
 

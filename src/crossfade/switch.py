@@ -15,6 +15,7 @@ import httpx
 
 from crossfade import recovery
 from crossfade.errors import AttemptOver, BudgetOver, CrossfadeError, Refused, StoreError, StoreUnreachable
+from crossfade.handover import Handover
 from crossfade.lease import Held
 from crossfade.ledger import Ledger
 from crossfade.report import Reporter
@@ -43,6 +44,12 @@ STEPS = (
 _RESERVE = 0.1
 """Seconds of the hold that are kept for COMMIT and RELEASE: past ``hold_budget - _RESERVE`` it aborts."""
 
+_BEHIND_THE_HOLD = range(3, 8)
+"""The steps that wait for databases while requests are held: they have what is left of the hold, and no more."""
+
+_ABORT = 0.5
+"""Seconds that an abort waits for a database that it can do without."""
+
 _CALM = 0.05
 """A pass shorter than this (seconds) says that the follower is close enough behind to hold requests."""
 
@@ -69,7 +76,7 @@ class Switched:
 
     ``cut_off`` counts database sessions of the old leader that were ended, ``in_flight`` requests that
     were still unanswered when the drain budget was over, ``maybe_lost`` says in words what
-    ``accept_loss`` gave up.
+    ``accept_loss`` gave up, ``unrecorded`` what could not be written to the evidence, and why.
     """
 
     to: Side
@@ -81,6 +88,7 @@ class Switched:
     cut_off: int = 0
     maybe_lost: str = ""
     follows: bool = True
+    unrecorded: str = ""
 
 
 class Switch:
@@ -126,6 +134,7 @@ class Switch:
             (state.attempt for state in standing.states.values() if state is not None), default=0
         )
         self.leader_answers = self.from_side not in standing.unreachable
+        self.handover = Handover(stores, spec.move, silent=standing.unreachable)
         self.result = Switched(to=self.to_side, epoch=self.epoch + 1)
         self._held_since = 0.0
         self._fenced = False
@@ -161,7 +170,8 @@ class Switch:
             self._entrust()
             raise
         self.watchdog.dismiss()
-        self.ledger.append(
+        self.result.unrecorded = recovery.record(
+            self.ledger,
             "switch.done",
             to=self.to_side.value,
             epoch=self.epoch + 1,
@@ -172,6 +182,8 @@ class Switch:
             cut_off=self.result.cut_off,
             maybe_lost=self.result.maybe_lost,
         )
+        if self.result.unrecorded:
+            self.reporter.say(self.result.unrecorded)
         return self.result
 
     # -- 0 ----------------------------------------------------------------------
@@ -322,7 +334,6 @@ class Switch:
         if not self.leader_answers:
             self.result.maybe_lost = self._left_behind()
             return
-        views = [pair.view(self.from_side) for pair in self.pairs]
         self._fenced = True  # from here on perhaps: an error may hide that it was granted
         patience = self._left()
         if self._is_rollback:
@@ -334,7 +345,7 @@ class Switch:
             if not self._is_rollback:
                 raise
             self._fenced = True
-            self.result.cut_off = self.leader.cut_off(views)
+            self.result.cut_off = self.leader.cut_off()
             self.leader.fence(self.spec.move, self.epoch, self.attempt, self._left())
 
     def _left_behind(self) -> str:
@@ -374,7 +385,11 @@ class Switch:
     # -- 7 ----------------------------------------------------------------------
 
     def _commit(self) -> None:
-        if not self.leader_answers:
+        """First announced where the fence is: whoever finds the fence without the announcement, and ends the
+        attempt there, knows without the successor's database that nothing was committed."""
+        if self.leader_answers:
+            self.leader.announce_commit(self.spec.move, self.epoch, self.attempt)
+        else:
             # in the successor's row, with the commit: who tells the other side must know it
             self.successor.note(self.spec.move, {recovery.UNHANDED: self.epoch + 1})
         self.held.demand()
@@ -385,6 +400,9 @@ class Switch:
         except StoreUnreachable:
             if not self._committed_after_all():
                 raise
+        except CrossfadeError:
+            self._committing = False  # it says so when it does not know
+            raise
 
     def _committed_after_all(self) -> bool:
         """The connection was lost in COMMIT: only that database knows, so it is asked until it answers or
@@ -404,25 +422,8 @@ class Switch:
         """Held requests go to the new leader.  From here on only forward: a router that does not answer is
         mended by the watchdog or `doctor --repair`."""
         if self.router is not None:
-            self._release_to(self.router, self.to_side, self.epoch + 1)
+            self.handover.release_to(self.router, self.to_side, self.epoch + 1)
         self.result.hold_ms = (time.monotonic() - self._held_since) * 1000
-
-    def _release_to(self, router: Router, side: Side, epoch: int) -> None:
-        """Release to a side while its row says that it leads at that epoch and may write, by a look just before
-        and one just after: whoever was paused here finds that the lead has moved on (``AttemptOver``)."""
-        store = self.successor if side is self.to_side else self.leader
-        self._demand_leads(store, side, epoch)
-        recovery.release(router, side)
-        self._demand_leads(store, side, epoch)
-
-    def _demand_leads(self, store: Store, side: Side, epoch: int) -> None:
-        state = store.state(self.spec.move)
-        if state is None or state.role is not Role.LEADER or state.epoch != epoch or state.fenced:
-            raise AttemptOver(
-                f"the {side} side does not lead at epoch {epoch} any more",
-                where=f"{side} store",
-                todo="look at `crossfade status`",
-            )
 
     def _old_side(self) -> None:
         """The side that led follows now.  It is fenced already, so nothing waits for this."""
@@ -432,6 +433,10 @@ class Switch:
                 self.leader.follow(self.spec.move, self.epoch + 1, self.held.renewed, verified)
             except (StoreError, BudgetOver):
                 time.sleep(0.1)
+            except Refused:
+                if self.leader_answers:
+                    raise
+                break  # it was given up because it knows nothing of the move
             else:
                 return
         self.result.follows = False
@@ -443,14 +448,16 @@ class Switch:
     # -- abort ------------------------------------------------------------------
 
     def _abort(self, why: BaseException) -> None:
-        """Make it impossible to commit, in the successor's database; only then let the leader write again.
+        """End the attempt, and let the leader write again.
 
-        When that database does not answer after COMMIT was sent, nothing is un-fenced.  Whatever is left
-        undone here, or not known to be this switch's doing, the watchdog settles from what stands in the
-        databases.  The evidence comes last: a full disk must not keep the leader fenced.
+        Before COMMIT was sent that takes the leader's database alone: this process will not send it any more, and
+        no other can once the attempt is over there.  After it was sent only the successor's database can say that
+        it did not happen, and nothing is un-fenced until it answers.  Whatever is left undone here, or not known to
+        be this switch's doing, the watchdog settles from what stands in the databases.  The evidence comes last: a
+        full disk must not keep the leader fenced.
         """
         try:
-            self._give_back()
+            self._give_back(why)
         except AttemptOver:
             self.reporter.say(
                 "this switch has ended already, committed or repaired; seeing that all is as it is"
@@ -468,23 +475,32 @@ class Switch:
             with contextlib.suppress(CrossfadeError, OSError):
                 self.ledger.append("switch.aborted", to=self.to_side.value, epoch=self.epoch, why=str(why))
 
-    def _give_back(self) -> None:
+    def _give_back(self, why: BaseException) -> None:
         """``AttemptOver`` when somebody else ended this attempt, or it was committed."""
-        try:
-            self.successor.abort_attempt(self.spec.move, self.epoch, self.attempt)
-        except StoreUnreachable:
-            if self._committing:
-                raise
+        fence_decides = self._fenced and not self._committing
+        if not fence_decides:
+            self._end_attempt()
         if self._fenced:
             self.leader.abort_attempt(self.spec.move, self.epoch, self.attempt)
             self.leader.unfence(self.spec.move, self.epoch, self.attempt + 1)
         if self.router is not None and self._held_since:
-            self._release_to(self.router, self.from_side, self.epoch)
+            if isinstance(why, StoreUnreachable):
+                self.handover.silent.add(self.to_side)
+            self.handover.release_to(self.router, self.from_side, self.epoch)
+        if fence_decides:
+            self._end_attempt()
+
+    def _end_attempt(self) -> None:
+        try:
+            with self.successor.within(_ABORT):
+                self.successor.abort_attempt(self.spec.move, self.epoch, self.attempt)
+        except (StoreError, BudgetOver):
+            if self._committing:
+                raise
 
     def _entrust(self) -> None:
         """Let the watchdog finish what this process cannot, or, when nobody watches, repair here."""
-        watched = self.watchdog.watches
-        if self.watchdog.abandon() or watched:
+        if self.watchdog.abandon():
             return
         try:
             recovery.repair(
@@ -502,9 +518,21 @@ class Switch:
     def _step(self, number: int, act: Callable[[], None]) -> None:
         self.observe(number, "before")
         started = time.monotonic()
-        act()
+        if number in _BEHIND_THE_HOLD:
+            self._in_time(number, act)
+        else:
+            act()
         self.result.steps_ms[STEPS[number]] = (time.monotonic() - started) * 1000
         self.observe(number, "after")
+
+    def _in_time(self, number: int, act: Callable[[], None]) -> None:
+        """Whatever waits in one of the databases ends with the hold, and says in which step."""
+        left = self._left()
+        try:
+            with self.leader.within(left), self.successor.within(left):
+                act()
+        except BudgetOver as error:
+            raise BudgetOver(f"{STEPS[number]}: {error.what}", where=error.where, todo=error.todo) from error
 
     def _left(self) -> float:
         """Seconds of the hold that are left for work.  ``BudgetOver`` when there are none."""

@@ -45,6 +45,13 @@ _STUCK = 30.0
 _BLOCKED = 2.0
 """Seconds after which one try of a repair counts as waiting for a lock."""
 
+_WARM = 5.0
+"""Seconds that it prepares itself before it says that it is ready: a database that does not answer may take
+longer, and keeps nobody from a switch that can do without it."""
+
+_SAME = 5.0
+"""Seconds by which the start of one and the same process may differ between two looks."""
+
 _END = 10.0
 """Seconds that the coordinator waits for its watchdog to finish."""
 
@@ -93,19 +100,14 @@ class Watchdog:
 
     def abandon(self) -> bool:
         """The switch is over, but this process does not know how, or cannot finish it: the watchdog does.
-        True when it has; False when it needs longer (it goes on) or when nobody watches."""
-        if self._process is None:
-            return False
+        True when it has, or needs longer and goes on; False when nobody watches, or it died."""
         process = self._process
+        if process is None:
+            return False
         if self._wait():
             return process.returncode == 0
         self._leave()
-        return False
-
-    @property
-    def watches(self) -> bool:
-        """Whether a watchdog process is there."""
-        return self._process is not None and self._process.poll() is None
+        return True
 
     def _wait(self) -> bool:
         """Close the pipe, and wait until it has ended."""
@@ -234,7 +236,8 @@ class Watch:
         that, because whatever it has not done is taken from what stands in the databases."""
         try:
             process = psutil.Process(self.coordinator)
-            if process.create_time() != self.created:
+            # reckoned from the boot time, which a clock adjustment moves a little
+            if abs(process.create_time() - self.created) >= _SAME:
                 return True
             stopped = process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
             if stopped or time.monotonic() >= since + _STUCK:
@@ -250,10 +253,27 @@ def watch(spec_path: Path, token: str, coordinator: int, created: float) -> int:
     from crossfade.move import Move
 
     with Move.open(spec_path) as move:
-        move.warm_up()
+        _warm_up(move)
         sys.stdout.buffer.write(_READY)
         sys.stdout.buffer.flush()
         return Watch(move, token, coordinator, created).run()
+
+
+def _warm_up(move: Move) -> None:
+    """An error of this move's own is raised, and ends the watchdog before it was ready."""
+    failed: list[CrossfadeError] = []
+
+    def warm_up() -> None:
+        try:
+            move.warm_up()
+        except CrossfadeError as error:
+            failed.append(error)
+
+    warming = threading.Thread(target=warm_up, name="warm up", daemon=True)
+    warming.start()
+    warming.join(_WARM)
+    if failed:
+        raise failed[0]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -269,6 +269,37 @@ guard: null
     except BaseException:
         scene.close()
         raise
+    return scene
+
+
+@contextmanager
+def verified(folder: Path, new_url: str) -> Iterator[Scene]:
+    """Applications and a router; copied and verified; nobody follows."""
+    scene = build(folder, new_url, settings="hold_budget: 700ms\ndrain_budget: 300ms\nlag_limit: 2s")
+    try:
+        with scene.move() as move:
+            move.copy()
+            move.verify()
+        yield scene
+    finally:
+        scene.close()
+
+
+def bare(folder: Path, new_url: str) -> Scene:
+    """Two databases and nothing else; copied and verified."""
+    old = folder / "old.db"
+    with closing(sqlite3.connect(old)) as db:
+        db.execute("CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT NOT NULL)")
+        db.execute("INSERT INTO notes VALUES ('a', 'one')")
+        db.commit()
+    spec = folder / "crossfade.yaml"
+    spec.write_text(
+        f'move: notes\nold: {{store: "sqlite:///{old}"}}\nnew: {{store: "{new_url}"}}\nguard: null\n'
+    )
+    scene = Scene(folder, f"sqlite:///{old}", new_url, 0, {}, spec)
+    with scene.move() as move:
+        move.copy()
+        move.verify()
     return scene
 
 

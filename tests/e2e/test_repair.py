@@ -33,36 +33,13 @@ pytestmark = pytest.mark.timeout(90)
 
 @pytest.fixture
 def scene(tmp_path: Path, postgres_url: str) -> Iterator[Scene]:
-    """Applications and a router; copied and verified; nobody follows."""
-    scene = scenes.build(
-        tmp_path, postgres_url, settings="hold_budget: 700ms\ndrain_budget: 300ms\nlag_limit: 2s"
-    )
-    try:
-        with scene.move() as move:
-            move.copy()
-            move.verify()
+    with scenes.verified(tmp_path, postgres_url) as scene:
         yield scene
-    finally:
-        scene.close()
 
 
 @pytest.fixture
 def bare(tmp_path: Path, postgres_url: str) -> Scene:
-    """Two databases and nothing else; copied and verified."""
-    old = tmp_path / "old.db"
-    with contextlib.closing(sqlite3.connect(old)) as db:
-        db.execute("CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT NOT NULL)")
-        db.execute("INSERT INTO notes VALUES ('a', 'one')")
-        db.commit()
-    spec = tmp_path / "crossfade.yaml"
-    spec.write_text(
-        f'move: notes\nold: {{store: "sqlite:///{old}"}}\nnew: {{store: "{postgres_url}"}}\nguard: null\n'
-    )
-    scene = Scene(tmp_path, f"sqlite:///{old}", postgres_url, 0, {}, spec)
-    with scene.move() as move:
-        move.copy()
-        move.verify()
-    return scene
+    return scenes.bare(tmp_path, postgres_url)
 
 
 class Waiting:
@@ -101,6 +78,15 @@ def begin_switch(move: Move) -> tuple[int, int]:
         move.stores[side].begin_attempt("notes", found.epoch, attempt)
     move.stores[found.leader].fence("notes", found.epoch, attempt, 5.0)
     return found.epoch, attempt
+
+
+def begin_commit(move: Move) -> tuple[int, int]:
+    """As a coordinator has it in step 7, when it dies with COMMIT announced; returns epoch and attempt."""
+    leader = move.standing().leader
+    assert leader is not None
+    epoch, attempt = begin_switch(move)
+    move.stores[leader].announce_commit("notes", epoch, attempt)
+    return epoch, attempt
 
 
 def lease(verb: str) -> Lease:
@@ -331,7 +317,7 @@ def half_begun(move: Move) -> None:
 
 
 def half_committed(move: Move) -> None:
-    epoch, attempt = begin_switch(move)
+    epoch, attempt = begin_commit(move)
     move.stores[Side.NEW].lead("notes", epoch, attempt)
 
 

@@ -106,6 +106,20 @@ def test_a_transaction_that_the_new_app_keeps_open_is_cut_off_and_counted(
     assert not scene.can_write("new")
 
 
+def test_a_transaction_on_a_table_that_does_not_move_is_cut_off_too(scene: Scene) -> None:
+    """The fence locks every table, so whoever keeps any of them is in its way."""
+    with psycopg.connect(scene.new_url) as connection:
+        connection.execute("CREATE TABLE audit (id int PRIMARY KEY)")
+    with scene.move() as move:
+        move.cutover()
+        with psycopg.connect(scene.new_url) as stuck:
+            stuck.execute("INSERT INTO audit VALUES (1)")
+            assert move.rollback().cut_off == 1
+            with pytest.raises(psycopg.OperationalError):
+                stuck.commit()
+    assert scene.can_write("old")
+
+
 def test_a_cutover_waits_for_an_open_transaction_and_brings_its_write(scene: Scene, tmp_path: Path) -> None:
     go = tmp_path / "go"
     thread = slow_write(scene, "old", go)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -194,6 +195,51 @@ def test_taken_port_is_refused_and_not_shared(scene: Scene) -> None:
         second.start()
     assert not second.state().alive
     assert first.state().alive
+
+
+LOCKER = """
+import os, signal, sys
+from pathlib import Path
+from crossfade.routers.caddy import CaddyRouter
+directory, listen, old, new = sys.argv[1:]
+router = CaddyRouter(Path(directory), listen, old, new, read_only_paths=[], hold_budget=3.0, lag_limit=2.0)
+with router._alone():
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_process_that_is_stopped_while_it_starts_the_router_does_not_hang_the_next(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossfade.routers.caddy.LOCK_SECONDS", 0.3)
+    router = scene.router()
+    scene.directory.mkdir()
+    arguments = [str(scene.directory), f"127.0.0.1:{scene.port}", scene.old.url, scene.new.url]
+    with subprocess.Popen([sys.executable, "-c", LOCKER, *arguments]) as stopped:
+        try:
+            process = psutil.Process(stopped.pid)
+            eventually(lambda: process.status() == psutil.STATUS_STOPPED, "it is stopped")
+            with pytest.raises(
+                RouterError, match=rf"process {stopped.pid} .*stopped.*for more than"
+            ) as error:
+                router.start()
+            assert "lock" in error.value.where
+        finally:
+            stopped.kill()
+    router.start()  # the lock went with the process
+    assert router.state().alive
+    assert (scene.directory / "lock").read_text() == ""
+
+
+def test_two_processes_that_start_at_once_wait_for_each_other(scene: Scene) -> None:
+    routers = [scene.router(), scene.router()]
+    threads = [threading.Thread(target=router.start) for router in routers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert routers[0].state() == routers[1].state()
+    assert routers[1].state().alive
 
 
 def test_caddys_own_words_are_in_the_error_when_it_does_not_start(scene: Scene) -> None:

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from crossfade.errors import SpecError
-from crossfade.routers.caddy_config import BUCKET_COOKIE, WROTE_COOKIE, percent, threshold
+from crossfade.routers.caddy_config import BUCKET_COOKIE, READER, WROTE_COOKIE, percent, threshold
 from crossfade.stores.base import Side
 from tests.routers.router_scene import Background, Scene, eventually
 
@@ -174,6 +174,35 @@ def test_release_to_the_other_side_takes_the_shift_back_and_an_abort_keeps_it(sc
     assert scene.ask("GET", "/items/1", headers={"Cookie": f"{BUCKET_COOKIE}=00"}).body == b"new"
     router.shift(100)
     assert scene.ask("GET", "/items/1").body == b"old", "now the old side follows"
+
+
+def test_a_release_that_died_after_the_reads_is_told_and_the_next_one_mends_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = scene.router()
+    router.start()
+    router.release(Side.OLD)
+    assert router.state().reads_from is Side.OLD
+
+    class Killed(BaseException):
+        pass
+
+    write = router._write
+
+    def dies_after_the_reads(name: str, text: str) -> None:
+        write(name, text)
+        if name == READER:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(router, "_write", dies_after_the_reads)
+        with pytest.raises(Killed):
+            router.release(Side.NEW)
+    assert (router.state().leader, router.state().reads_from) == (Side.OLD, Side.NEW)
+    assert scene.ask("GET", "/items/1").body == b"new"
+    router.release(Side.OLD)
+    assert (router.state().leader, router.state().reads_from) == (Side.OLD, Side.OLD)
+    assert scene.ask("GET", "/items/1").body == b"old"
 
 
 def test_missing_shift_file_shifts_nobody(scene: Scene) -> None:

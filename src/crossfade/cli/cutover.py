@@ -21,6 +21,7 @@ JSON = {
     "cut_off": "database sessions of the old leader that were ended",
     "maybe_lost": "what --accept-loss gave up, in words; empty otherwise",
     "follows": "false when the other side does not know yet that it follows",
+    "unrecorded": "what could not be written to the evidence, and why; empty otherwise",
 }
 
 
@@ -32,6 +33,13 @@ def run(
             help="Fence after drain_budget although requests are in flight; those that write then fail.",
         ),
     ] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Cut over although the old side's database does not answer; says what may be lost.",
+        ),
+    ] = False,
     spec: SpecOption = DEFAULT_SPEC,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,7 +48,7 @@ def run(
         from crossfade.move import Move
 
         with Move.open(spec, reporter=Console(quiet=as_json)) as move:
-            done = move.cutover(cut_off=cut_off)
+            done = move.cutover(cut_off=cut_off, accept_loss=accept_loss)
         emit(result_of(done), as_json, lambda: text_of(done))
 
 
@@ -64,5 +72,7 @@ def text_of(done: Switched) -> str:
         lines.append(f"  {done.cut_off} database sessions of the old leader were ended")
     if done.maybe_lost:
         lines.append(f"  MAY BE LOST: {done.maybe_lost}")
+    if done.unrecorded:
+        lines.append(f"  NOT RECORDED: {done.unrecorded}")
     lines.append("keep `crossfade follow` running: it is the way back")
     return "\n".join(lines)

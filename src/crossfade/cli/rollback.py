@@ -18,7 +18,8 @@ def run(
         bool,
         typer.Option(
             "--accept-loss",
-            help="Roll back although the new side's database does not answer; says what may be lost.",
+            help="Roll back although the new side's database does not answer, or was restored to an earlier "
+            "day; says what may be lost.",
         ),
     ] = False,
     reason: Annotated[str, typer.Option(help="Why; kept in the evidence.")] = "",

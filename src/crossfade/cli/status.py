@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 JSON = {
     "move": "its name",
-    "phase": "planned, copying, following, verified, switching or complete",
-    "leader": "old, new, or null before the first copy",
+    "phase": "planned, copying, following, verified, switching, complete, or leaderless: see the troubles",
+    "leader": "old, new, or null before the first copy and when no side leads",
     "epoch": "grows by one at every switch",
     "verified_at": "Unix seconds of the last full verification, or null",
     "lag": "seconds behind, or null when nobody follows",
     "lease": "{verb, host, pid, version, since, until} of whoever is at work, or null",
-    "router": "{alive, held, leader, reads_percent}, or null without a router",
+    "router": "{alive, held, leader, reads_percent, reads_from}, or null without a router",
     "troubles": "list of {what, repairable, todo}",
 }
 
@@ -71,9 +71,10 @@ def _result(status: Status) -> dict[str, object]:
 
 def _text(status: Status) -> str:
     now = time.time()
+    nobody = "nobody yet (the old side serves)" if status.phase == "planned" else "NOBODY"
     lines = [
         f"move      {status.move}: {status.phase}",
-        f"leader    {status.leader or 'nobody yet (the old side serves)'}, epoch {status.epoch}",
+        f"leader    {status.leader or nobody}, epoch {status.epoch}",
         f"verified  {ago(status.verified_at, now)}",
     ]
     if status.lease is not None:

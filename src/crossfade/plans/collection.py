@@ -81,5 +81,3 @@ class Context:
     last_record: Record | None = None
     last_register: Register | None = None
     parent: Context | None = None
-    adjacent: int = 0
-    """The index of the last line of the paragraph right under the heading, or of the heading itself."""

@@ -19,6 +19,13 @@ class Value:
     text: str
     items: list[Item] = field(default_factory=list)
     code: list[str] = field(default_factory=list)
+    last: int = -1
+    """The index of the last line of a value that goes on over lines; -1 for its first line."""
+
+    @property
+    def end(self) -> int:
+        """The index of the last line of its paragraph."""
+        return max(self.last, self.piece.index)
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from crossfade.plans.tables import read_table
 from crossfade.plans.taskblocks import (
     add_details,
     add_subtask,
+    end_of_prose,
     give_field,
     give_text,
     insertable_here,
@@ -153,7 +154,7 @@ class BlockReader:
             shape = TaskKind.SLICE if title.word == "slice" else TaskKind.TASK
             task = new_task(self.plan, self.context, title, shape, piece)
             place_task(self.plan, self.context, task)
-            insertable_here(self.plan, task, _end_of_title(self.plan, block, number))
+            insertable_here(self.plan, task, end_of_prose(self.plan, block, number + 1, piece.index))
             self.task = task
             return
         self.task = self.own_task
@@ -190,7 +191,7 @@ class BlockReader:
     def _fields(self, found: list[tuple[Field, Value]]) -> None:
         for field, value in found:
             if value.text:
-                self._field(self.context, field, value, value.piece.index)
+                self._field(self.context, field, value, value.end)
 
     def _field(self, context: Context, field: Field, value: Value, last: int) -> bool:
         """A field for the task, register entry, phase or document that is open; False when nothing took it."""
@@ -535,19 +536,6 @@ def _has_boxes(item: Item) -> bool:
                 return True
             waiting.extend(child.children)
     return False
-
-
-def _end_of_title(plan: Collection, block: Text, number: int) -> int:
-    """The index of the line after which a first field goes: behind the prose that follows the title's line in
-    its paragraph, but before the next bold line or field."""
-    last = block.pieces[number].index
-    for after in range(number + 1, len(block.pieces)):
-        piece = block.pieces[after]
-        text = plan.book.lines[piece.index].text
-        if text.startswith(("**", "__"), piece.start) or line_fields(plan, [piece], known_only=False):
-            break
-        last = piece.index
-    return last
 
 
 def _insertable_below(plan: Collection, task: TaskDraft, item: Item) -> None:

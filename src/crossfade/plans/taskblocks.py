@@ -80,6 +80,19 @@ def insertable(task: TaskDraft, after: int, template: str = _DEFAULT_STYLE, *, l
     task.places["insertion"] = Insertion(after=after + 1, template=template, lower=lower)
 
 
+def end_of_prose(plan: Collection, block: Text, first: int, title: int) -> int:
+    """The index of the line after which a first field goes: behind the prose that follows the title's line
+    (``title``) in a paragraph, from its piece ``first`` on, but before the next bold line or field."""
+    last = title
+    for number in range(first, len(block.pieces)):
+        piece = block.pieces[number]
+        text = plan.book.lines[piece.index].text
+        if text.startswith(("**", "__"), piece.start) or line_fields(plan, [piece], known_only=False):
+            break
+        last = piece.index
+    return last
+
+
 def insertable_here(plan: Collection, task: TaskDraft, after: int, indent: str = "") -> None:
     """Missing fields of a task that has none yet may be added after that line: as bullets like those that follow,
     or indented by ``indent``.  Less indented than the bullets behind them they would take these in."""
@@ -87,7 +100,9 @@ def insertable_here(plan: Collection, task: TaskDraft, after: int, indent: str =
         (line.text for line in plan.book.lines[after + 1 : after + 4] if line.text.strip(" \t")), ""
     )
     bullet = _BULLET.match(following)
-    if bullet and len(bullet["indent"].expandtabs(4)) >= len(indent.expandtabs(4)):
+    room = len(indent.expandtabs(4))
+    # four columns further in it would be code, or go on with the paragraph
+    if bullet and room <= len(bullet["indent"].expandtabs(4)) < room + 4:
         marker = bullet["marker"] if bullet["marker"] in "-*+" else "-"
         insertable(task, after, f"{bullet['indent']}{marker} **{{name}}**: {{value}}")
     else:
@@ -347,7 +362,9 @@ def line_fields(plan: Collection, pieces: list[Piece], *, known_only: bool) -> l
                 )
                 found.append((field, value))
         elif found and not _OTHER_LABEL.match(text, piece.start, piece.end):
-            found[-1][1].text = f"{found[-1][1].text} {book.read(text[piece.start : piece.end])}".strip()
+            value = found[-1][1]
+            value.text = f"{value.text} {book.read(text[piece.start : piece.end])}".strip()
+            value.last = piece.index
     return found
 
 
@@ -356,7 +373,7 @@ def give_text(plan: Collection, context: Context, task: TaskDraft, block: Text) 
     found = line_fields(plan, block.pieces, known_only=False)
     if found:
         for field, value in found:
-            give_field(plan, context, task, field, value, value.piece.index)
+            give_field(plan, context, task, field, value, value.end)
     elif not block.quoted and not task.values.get("description") and not task.details:
         book = plan.book
         text = " ".join(

@@ -13,11 +13,11 @@ from crossfade.plans.inline import fields, plain
 from crossfade.plans.labels import field_name, piece_text
 from crossfade.plans.manuscript import Manuscript
 from crossfade.plans.model import TaskKind
-from crossfade.plans.outline import Item, Outline, Section, Text
+from crossfade.plans.outline import Item, Outline, Piece, Section, Text
 from crossfade.plans.paragraphs import BlockReader
 from crossfade.plans.records import Register, record_field
 from crossfade.plans.registers import name_decision, name_milestone, name_risk, new_record
-from crossfade.plans.taskblocks import insertable_here, new_task
+from crossfade.plans.taskblocks import end_of_prose, insertable_here, new_task
 from crossfade.plans.titles import split_title, undecorated
 
 _REGISTERS = frozenset(
@@ -167,11 +167,6 @@ class Walker:
             register=above.register,
             parent=above,
         )
-        context.adjacent = section.piece.index
-        if section.blocks and isinstance(section.blocks[0], Text):
-            first = section.blocks[0]
-            if first.pieces and first.pieces[0].index == section.piece.index + 1 and not first.quoted:
-                context.adjacent = first.pieces[-1].index
         self._open(number, heading, category, context, section)
         return context
 
@@ -241,7 +236,7 @@ class Walker:
             task = new_task(self.plan, context, title, kind, piece)
             place_task(self.plan, context, task)
             context.path = context.path[:-1]
-            insertable_here(self.plan, task, context.adjacent)
+            insertable_here(self.plan, task, self._end_of_heading(section, piece))
             context.task = task
         elif category is Category.GATES:
             context.gate = heading.gate if heading.category is Category.GATES else context.gate
@@ -282,6 +277,13 @@ class Walker:
             context.counts = context.firm = True
         elif category is Category.NEUTRAL:
             context.counts = context.phase is not None and not context.phase.section
+
+    def _end_of_heading(self, section: Section, piece: Piece) -> int:
+        """The index of the last line of prose right under a heading, or of the heading itself."""
+        first = section.blocks[0] if section.blocks else None
+        if not isinstance(first, Text) or first.quoted or first.pieces[0].index != piece.index + 1:
+            return piece.index
+        return end_of_prose(self.plan, first, 0, piece.index)
 
     def _describes_risk(self, section: Section) -> bool:
         """Whether a heading under Risks is one risk itself: it has fields like impact or mitigation below."""

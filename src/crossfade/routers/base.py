@@ -24,13 +24,15 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class RouterState:
-    """What the router does now: ``held`` (no writes pass), the side that gets writes, the percentage
-    of shiftable reads that goes to the other side, and whether the process answers."""
+    """What the router does now: ``held`` (no writes pass), the side that gets writes (or did before the hold),
+    the percentage of shiftable reads that goes to the other side, whether the process answers, and the side that
+    gets the reads that are let through: another one than ``leader`` only when a release was interrupted."""
 
     alive: bool
     held: bool
     leader: Side | None
     reads_percent: float
+    reads_from: Side | None
 
 
 @dataclass(frozen=True, slots=True)

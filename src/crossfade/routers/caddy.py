@@ -14,9 +14,11 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+import psutil
 
 from crossfade.errors import RouterError, SpecError
 from crossfade.routers import caddy_address, caddy_config, caddy_guest, caddy_process
@@ -40,6 +42,9 @@ DETECTION = 2.0
 
 ANSWERING_SECONDS = 3.0
 """How long a living process may take to answer at its admin endpoint."""
+
+LOCK_SECONDS = 5.0
+"""How long another process may be starting or stopping the router before this one gives up."""
 
 
 class CaddyRouter:
@@ -204,6 +209,7 @@ class CaddyRouter:
             held=held,
             leader=self._side(now[READER] if held else now[LEADER]),
             reads_percent=caddy_config.percent(now[SHIFT]),
+            reads_from=self._side(now[READER]),
         )
 
     def hold(self) -> None:
@@ -340,12 +346,55 @@ class CaddyRouter:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One start or stop at a time, among all processes."""
+        """One start or stop at a time, among all processes.  ``RouterError`` names who has been at it for longer
+        than ``LOCK_SECONDS``: never a blocking lock, because its holder may be stopped."""
+        path = self._settings.file("lock")
         with ExitStack() as stack:
-            with _told(path := self._settings.file("lock")):
-                lock = stack.enter_context(path.open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            with _told(path):
+                lock = stack.enter_context(path.open("a+", encoding="utf-8"))
+            until = time.monotonic() + LOCK_SECONDS
+            while not _try_lock(lock):
+                if time.monotonic() >= until:
+                    raise _locked(path)
+                time.sleep(0.01)
+            # Only what helps to explain, so a full disk is no obstacle: the lock itself is the kernel's.
+            with suppress(OSError):
+                _write_holder(lock, str(os.getpid()))
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    _write_holder(lock, "")
+
+
+def _try_lock(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write_holder(lock: TextIO, text: str) -> None:
+    lock.seek(0)
+    lock.truncate()
+    lock.write(text)
+    lock.flush()
+
+
+def _locked(path: Path) -> RouterError:
+    """Who holds the lock, as far as it wrote itself down."""
+    try:
+        pid = int(path.read_text("utf-8"))
+        process = psutil.Process(pid)
+        who = f"process {pid} ({process.name()}, {process.status()})"
+    except (OSError, ValueError, psutil.Error):
+        who = "another process"
+    return RouterError(
+        f"{who} has been starting or stopping the router for more than {LOCK_SECONDS:g} s",
+        where=str(path),
+        todo=f"let it go on if it is stopped, or end it; `fuser -v {path}` shows who has the file open",
+    )
 
 
 def _digest(text: str) -> str:

@@ -216,6 +216,10 @@ class Role(enum.StrEnum):
     FOLLOWER = "follower"
 
 
+UNSENT = "unsent"
+"""The note that ``fence`` leaves: the attempt that fenced, and whose COMMIT has not been announced."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """Who works on the move.  ``token`` is unguessable and is the fencing token of every apply;
@@ -251,6 +255,12 @@ class State:
     verified_at: float | None
     peer: str | None
     notes: Mapping[str, Any]
+
+    @property
+    def commit_unsent(self) -> bool:
+        """A leader that is fenced by a switch that has not announced its COMMIT, so it was not sent.  When this
+        is so *after* the attempt was raised in this row (``abort_attempt``), it never will be."""
+        return self.role is Role.LEADER and self.fenced and UNSENT in self.notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +377,12 @@ class Store(Protocol):
     def longest_lock(self) -> float:
         """Seconds: the longest that one of our transactions could keep the application's writers waiting since
         this store was opened; the fence of a switch is not counted.  0 where readers block nobody."""
+        ...
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Bounds what this thread asks of the store in the block, all together.  What is not done by then, waits
+        for locks included, is ``BudgetOver``, and that call has written nothing; ``StoreUnreachable`` when
+        the database does not say so within a moment."""
         ...
 
     # -- looking (changes nothing) --
@@ -510,7 +526,8 @@ class Store(Protocol):
     def fence(self, move: str, epoch: int, attempt: int, timeout: float) -> None:
         """Refuse writes from everyone but the applier, once every open write transaction has ended.
         Only where ``role = leader`` and epoch and attempt match (``AttemptOver``); ``BudgetOver`` after
-        ``timeout`` seconds, naming the sessions in the way; then nothing is fenced."""
+        ``timeout`` seconds, naming the sessions in the way; then nothing is fenced.  Leaves the note
+        ``UNSENT`` in the same transaction."""
         ...
 
     def unfence(self, move: str, epoch: int, attempt: int) -> None:
@@ -518,8 +535,8 @@ class Store(Protocol):
         (``AttemptOver``): nobody lifts the fence of another attempt."""
         ...
 
-    def cut_off(self, views: Sequence[View]) -> int:
-        """End the sessions that hold write locks on these tables; returns how many."""
+    def cut_off(self) -> int:
+        """End the sessions that hold write locks on what the fence has to lock; returns how many."""
         ...
 
     def sequences(self, views: Sequence[View]) -> Mapping[int, int]:
@@ -536,10 +553,16 @@ class Store(Protocol):
         by the fence unless lifted; then rolled back.  ``StoreError`` when capture or fence do not work."""
         ...
 
+    def announce_commit(self, move: str, epoch: int, attempt: int) -> None:
+        """In the row of the leader that is to lose the lead, before ``lead`` is sent to the other: COMMIT may have
+        been sent from here on (the note ``UNSENT`` goes).  Only where ``role = leader``, fenced, and epoch and
+        attempt match (``AttemptOver``), so that whoever raised the attempt here has forbidden it."""
+        ...
+
     def lead(self, move: str, epoch: int, attempt: int) -> None:
         """THE COMMIT POINT.  ``role = leader, epoch = epoch + 1``, un-fenced, log emptied, in one
         transaction, where ``role = follower AND epoch = … AND attempt = …``; ``AttemptOver`` otherwise;
-        ``StoreUnreachable`` when the outcome is unknown."""
+        ``StoreUnreachable`` when the outcome is unknown, and with any other error nothing was committed."""
         ...
 
     def follow(self, move: str, epoch: int, lease: Lease | None, verified_at: float | None) -> None:

@@ -303,7 +303,7 @@ def test_cut_off_ends_the_writers_but_not_the_readers(store: PostgresStore, post
     ):
         writer.execute("UPDATE a SET v = 7 WHERE id = 1")
         reader.execute("SELECT count(*) FROM a")
-        assert store.cut_off(views_of(store, "a")) == 1
+        assert store.cut_off() == 1
         store.fence(MOVE, 0, 1, 5)
         assert reader.execute("SELECT v FROM a WHERE id = 1").fetchone() == (1,)
         with pytest.raises(psycopg.OperationalError):

@@ -6,18 +6,22 @@ depends on the role's or the database's defaults.
 
 from __future__ import annotations
 
+import math
 import select
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 import adbc_driver_postgresql.dbapi
 import psycopg
 from adbc_driver_manager import Error as AdbcError
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from crossfade.errors import StoreError, StoreUnreachable, UsageError
+from crossfade.errors import BudgetOver, CrossfadeError, StoreError, StoreUnreachable, UsageError
+from crossfade.stores.patience import Patience
 
 SETTINGS: dict[str, str] = {
     "application_name": "crossfade",
@@ -48,6 +52,18 @@ _DEFAULTS: dict[str, str] = {
     "tcp_user_timeout": "20000",
 }
 
+_NOTICE = "SELECT set_config('client_connection_check_interval', '1s', false)"
+"""A statement that waits for a lock ends within a second when its process is gone, where the server can tell."""
+
+_GRACE = 0.3
+"""Seconds that the server has to say that the time for a statement was over, before it counts as silent."""
+
+_ATTEMPT = 2
+"""Seconds: the shortest time that the driver gives one attempt to connect."""
+
+_OUT_OF_TIME = ("55P03", "57014")
+"""A lock that was not had, or a statement that was not done, in the time that was set for it."""
+
 _GONE = ("08", "57P01", "57P02", "57P03", "57P04", "57P05")
 
 _TODO: dict[str, str] = {
@@ -64,12 +80,46 @@ _TODO: dict[str, str] = {
 }
 
 
-class Session:
-    """One connection, and what has been set up on it (temporary staging tables)."""
+Result = TypeVar("Result")
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that is closed when the server has not answered by ``until`` (``time.monotonic``): a server
+    that is frozen keeps nobody waiting for ever."""
+
+    until: float | None = None
+
+    def wait(self, gen: PQGen[Result], *args: Any, **kwargs: Any) -> Result:
+        return super().wait(gen if self.until is None else self._in_time(gen), *args, **kwargs)
+
+    def _in_time(self, gen: PQGen[Result]) -> PQGen[Result]:
+        """The driver's own steps, looked at whenever nothing has arrived for a moment."""
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and self.until is not None and time.monotonic() >= self.until:
+                    self.close()
+                    raise psycopg.OperationalError("the server did not answer in time")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            found: Result = end.value
+            return found
+
+
+class Session:
+    """One connection, and what has been set up on it (temporary staging tables, bounds of its statements)."""
+
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.staged: dict[str, str] = {}
+        self._bound = 0
+
+    def bound(self, milliseconds: int) -> None:
+        """Let the server end a statement, waits for locks included, after so long (0: never)."""
+        if milliseconds != self._bound:
+            self.connection.execute(f"SELECT set_config('statement_timeout', '{milliseconds}', false)")
+            self._bound = milliseconds
 
     @property
     def usable(self) -> bool:
@@ -98,6 +148,7 @@ class Database:
             ) from error
         self.parts = _DEFAULTS | parts
         self.url = _masked(parts)
+        self.patience = Patience()
         self._secret = parts.get("password", "")
         self._lock = threading.Lock()
         self._idle: list[Session] = []
@@ -108,12 +159,18 @@ class Database:
 
     # -- connections --
 
-    def open(self) -> psycopg.Connection[Any]:
-        """A new connection in autocommit mode."""
+    def open(self, until: float | None = None) -> Connection:
+        """A new connection in autocommit mode; by ``until`` (``time.monotonic``) it is there or an error."""
         with self.errors():
-            connection = psycopg.connect(make_conninfo("", **self.parts), autocommit=True)
+            connection = Connection.connect(
+                make_conninfo("", **(self.parts | self._hurried(until))), autocommit=True
+            )
             try:
+                connection.until = until
                 connection.execute(_SETUP)
+                if connection.info.server_version >= 140_000:
+                    with suppress(psycopg.errors.InvalidParameterValue):  # not on this platform
+                        connection.execute(_NOTICE)
             except BaseException:
                 connection.close()
                 raise
@@ -122,21 +179,43 @@ class Database:
             connection.prepared_max = 2_000
             return connection
 
+    def _hurried(self, until: float | None) -> dict[str, str]:
+        """The time for each of the hosts that the address names."""
+        if until is None:
+            return {}
+        hosts = 1 + self.parts.get("host", "").count(",")
+        left = math.ceil((until - time.monotonic()) / hosts)
+        with suppress(ValueError):
+            left = min(left, int(self.parts["connect_timeout"]) or left)
+        return {"connect_timeout": str(max(_ATTEMPT, left))}
+
     @contextmanager
-    def session(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection in autocommit mode, kept for the next caller when it is left clean."""
-        with self.session_with_stage() as session:
+    def session(self, answer: float | None = None) -> Iterator[psycopg.Connection[Any]]:
+        """A connection in autocommit mode, kept for the next caller when it is left clean.  After ``answer``
+        seconds without an answer it is closed (``StoreUnreachable``)."""
+        with self.session_with_stage(answer) as session:
             yield session.connection
 
     @contextmanager
-    def session_with_stage(self) -> Iterator[Session]:
+    def session_with_stage(self, answer: float | None = None) -> Iterator[Session]:
         """The same, with the record of its staging tables; foreign errors are mapped."""
-        session = self._take()
+        left = self.patience.left
+        if left == 0:
+            raise BudgetOver("there was no time left to ask it", where=self.url)
+        waits = [seconds for seconds in (answer, None if left is None else left + _GRACE) if seconds]
+        session = self._take(time.monotonic() + min(waits) if waits else None)
         try:
             with self.errors():
+                session.bound(self.milliseconds())
                 yield session
         finally:
+            session.connection.until = None
             self._give(session)
+
+    def milliseconds(self) -> int:
+        """What is left of this thread's time, for the server's time-out; 0 when nothing bounds it."""
+        left = self.patience.left
+        return 0 if left is None else max(1, int(left * 1000))
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
@@ -179,13 +258,14 @@ class Database:
             raise
         return connection
 
-    def _take(self) -> Session:
+    def _take(self, until: float | None) -> Session:
         while True:
             with self._lock:
                 session = self._idle.pop() if self._idle else None
             if session is None:
-                return Session(self.open())
+                return Session(self.open(until))
             if session.usable:
+                session.connection.until = until
                 return session
             session.close()
 
@@ -237,7 +317,8 @@ class Database:
 
     @contextmanager
     def errors(self, where: str = "") -> Iterator[None]:
-        """Map the drivers' errors onto ``StoreError`` and ``StoreUnreachable``."""
+        """Map the drivers' errors onto ``StoreError`` and ``StoreUnreachable``; what was not done in this thread's
+        time onto ``BudgetOver``."""
         try:
             yield
         except psycopg.Error as error:
@@ -245,26 +326,29 @@ class Database:
         except AdbcError as error:
             raise self._mapped_adbc(error, where) from error
 
-    def mapped(self, error: psycopg.Error, where: str = "") -> StoreError:
+    def mapped(self, error: psycopg.Error, where: str = "") -> CrossfadeError:
         """The error of ours for one of psycopg's."""
         state = error.sqlstate or ""
         text = error.diag.message_primary or str(error).strip() or type(error).__name__
-        if error.diag.message_detail:
-            text = f"{text} ({error.diag.message_detail})"
+        beside = error.diag.message_detail or (error.diag.context if state in _OUT_OF_TIME else "")
+        if beside:
+            text = f"{text} ({beside})"
         lost = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         return self._error(text, state, where, lost)
 
-    def _mapped_adbc(self, error: Any, where: str) -> StoreError:
+    def _mapped_adbc(self, error: Any, where: str) -> CrossfadeError:
         state = str(getattr(error, "sqlstate", None) or "")
         text = str(error)
         words = ("could not connect", "connection to server", "no connection", "server closed", "EOF")
         lost = not state and any(word in text for word in words)
         return self._error(text, state, where, lost)
 
-    def _error(self, text: str, state: str, where: str, lost: bool) -> StoreError:
+    def _error(self, text: str, state: str, where: str, lost: bool) -> CrossfadeError:
         if self._secret:
             text = text.replace(self._secret, "****")
         place = f"{self.url} {where}".strip()
+        if state in _OUT_OF_TIME and self.patience.left is not None:
+            return BudgetOver(text, where=place, todo=_TODO[state])
         if lost or state.startswith(_GONE):
             return StoreUnreachable(text, where=place, todo="check that the server runs and can be reached")
         todo = _TODO.get(state) or _TODO.get(state[:2], "")

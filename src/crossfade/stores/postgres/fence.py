@@ -7,13 +7,12 @@ whatever snapshot its transaction has; a state row would be read in the writer's
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 
 from crossfade.errors import AttemptOver, BudgetOver, StoreError
-from crossfade.stores.base import Lease, Role, View
+from crossfade.stores.base import UNSENT, Lease, Role
 from crossfade.stores.postgres import schema, state
 from crossfade.stores.postgres.connection import Database, one
 from crossfade.stores.postgres.names import OURS, table_in
@@ -47,6 +46,7 @@ def _close(connection: psycopg.Connection[Any], db: Database, move: str, epoch: 
     side = _may_fence(connection, db, move, epoch, attempt, lock=True)
     set_body(connection, closed_body(move, side))
     connection.execute(f"UPDATE {OURS}.state SET fenced = true WHERE move = %s", [move])
+    state.write_notes(connection, move, {UNSENT: attempt})
 
 
 def _drain(connection: psycopg.Connection[Any], db: Database, until: float, close: Any) -> None:
@@ -118,6 +118,19 @@ def unfence(db: Database, move: str, epoch: int, attempt: int) -> None:
         if done.rowcount == 0:
             raise _over(db, move, f"to lift the fence at epoch {epoch}")
         set_body(connection, open_body())
+
+
+def announce_commit(db: Database, move: str, epoch: int, attempt: int) -> None:
+    """From here on COMMIT may have been sent; ``AttemptOver`` unless this attempt's fence stands."""
+    with state_verb(db) as connection:
+        if not one(
+            connection,
+            f"SELECT true FROM {OURS}.state WHERE move = %s AND role = 'leader' AND fenced AND epoch = %s "
+            "AND attempt = %s FOR UPDATE",
+            [move, epoch, attempt],
+        ):
+            raise _over(db, move, f"to commit attempt {attempt} of epoch {epoch}")
+        state.write_notes(connection, move, {UNSENT: None})
 
 
 def lead(db: Database, move: str, epoch: int, attempt: int) -> None:
@@ -201,11 +214,11 @@ def abort_attempt(db: Database, move: str, epoch: int, attempt: int) -> None:
         raise _over(db, move, f"to end attempt {attempt} of epoch {epoch}")
 
 
-def cut_off(db: Database, views: Sequence[View]) -> int:
-    """End the sessions that hold write locks on these tables or their partitions (never ours)."""
-    names = {view.table.name for view in views}
+def cut_off(db: Database) -> int:
+    """End the sessions (never ours) that hold write locks on what the fence has to lock: every table, and
+    every partition of one."""
     with db.session() as connection:
-        ids = _tree(connection, db.schema, names)
+        ids = [oid for oid, *_ in schema.relations(connection, db.schema)]
         pids = connection.execute(
             f"""
             SELECT DISTINCT l.pid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
@@ -226,12 +239,3 @@ def cut_off(db: Database, views: Sequence[View]) -> int:
                     todo="grant pg_signal_backend to the role, or end that session yourself",
                 ) from error
         return ended
-
-
-def _tree(connection: psycopg.Connection[Any], app: str, names: set[str]) -> list[int]:
-    rows = connection.execute(
-        "SELECT c.oid, t.relid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "LEFT JOIN LATERAL pg_partition_tree(c.oid) t ON true WHERE n.nspname = %s AND c.relname = ANY(%s)",
-        [app, sorted(names)],
-    ).fetchall()
-    return sorted({oid for row in rows for oid in row if oid is not None})

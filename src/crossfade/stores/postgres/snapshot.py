@@ -30,6 +30,8 @@ def snapshot(db: Database) -> Iterator[PostgresSnapshot]:
         try:
             tables = _captured(connection)
             _run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if bound := db.milliseconds():
+                _run(connection, f"SET LOCAL statement_timeout = {bound}")
             if tables:
                 _run(connection, f"SET LOCAL lock_timeout = {_LOCK_MS}")
                 _run(connection, f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")

@@ -17,7 +17,7 @@ from crossfade.errors import LeaseHeld, LeaseLost, Refused, StoreError
 from crossfade.stores.base import Lease, Role, Side, State, Token
 from crossfade.stores.postgres.connection import Database, one
 from crossfade.stores.postgres.names import OURS
-from crossfade.stores.postgres.waiting import state_verb
+from crossfade.stores.postgres.waiting import LOOK, state_verb
 
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS {OURS}.state (
@@ -87,8 +87,9 @@ WHERE s.move = %s
 
 
 def read(db: Database, move: str) -> State | None:
-    """The state row, or None when Crossfade is not installed here."""
-    with db.session() as connection:
+    """The state row, or None when Crossfade is not installed here.  ``StoreUnreachable`` after a few seconds
+    without an answer."""
+    with db.session(answer=LOOK) as connection:
         if not one(connection, f"SELECT to_regclass('{OURS}.state') IS NOT NULL"):
             return None
         row = connection.execute(_STATE.encode(), [move]).fetchone()
@@ -192,15 +193,20 @@ def note(db: Database, move: str, notes: Mapping[str, Any], token: Token | None)
             raise not_installed(db, move)
         if token is not None:
             check_token(connection, token, db, lock="share")
-        for name, value in notes.items():
-            if value is None:
-                connection.execute(f"DELETE FROM {OURS}.note WHERE move = %s AND name = %s", [move, name])
-                continue
-            connection.execute(
-                f"INSERT INTO {OURS}.note VALUES (%s, %s, %s) "
-                "ON CONFLICT (move, name) DO UPDATE SET value = excluded.value",
-                [move, name, json.dumps(value)],
-            )
+        write_notes(connection, move, notes)
+
+
+def write_notes(connection: psycopg.Connection[Any], move: str, notes: Mapping[str, Any]) -> None:
+    """The same, inside the caller's transaction."""
+    for name, value in notes.items():
+        if value is None:
+            connection.execute(f"DELETE FROM {OURS}.note WHERE move = %s AND name = %s", [move, name])
+            continue
+        connection.execute(
+            f"INSERT INTO {OURS}.note VALUES (%s, %s, %s) "
+            "ON CONFLICT (move, name) DO UPDATE SET value = excluded.value",
+            [move, name, json.dumps(value)],
+        )
 
 
 def forget_verification(db: Database, move: str) -> None:

@@ -97,6 +97,9 @@ class PostgresStore:
     def longest_lock(self) -> float:
         return 0.0
 
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        return self._db.patience.within(seconds)
+
     def busy(self, views: Sequence[View]) -> list[Busy]:
         return preflight.busy(self._db, views)
 
@@ -197,8 +200,8 @@ class PostgresStore:
     def unfence(self, move: str, epoch: int, attempt: int) -> None:
         fence.unfence(self._db, move, epoch, attempt)
 
-    def cut_off(self, views: Sequence[View]) -> int:
-        return fence.cut_off(self._db, views)
+    def cut_off(self) -> int:
+        return fence.cut_off(self._db)
 
     def sequences(self, views: Sequence[View]) -> Mapping[int, int]:
         return sequences.sequences(self._db, views)
@@ -208,6 +211,9 @@ class PostgresStore:
 
     def rehearse_lead(self, move: str, view: View | None) -> None:
         rehearse.rehearse_lead(self._db, move, view)
+
+    def announce_commit(self, move: str, epoch: int, attempt: int) -> None:
+        fence.announce_commit(self._db, move, epoch, attempt)
 
     def lead(self, move: str, epoch: int, attempt: int) -> None:
         fence.lead(self._db, move, epoch, attempt)

@@ -24,6 +24,9 @@ _TRY_MS = 300  # a waiting lock request holds up the application's writers, so e
 
 STATE_WAIT = 1.0
 """Seconds that a verb waits for the state row: who holds it longer is stopped, or applies a huge pass."""
+LOOK = 3.0
+"""Seconds that a look at the state row waits for an answer: a server that is frozen counts as away."""
+_VERB = 5.0  # seconds that a verb on the state row waits for an answer, its waits for locks included
 _IDLE = 5  # seconds after which the server ends a verb of ours whose process was stopped inside it
 
 
@@ -31,7 +34,7 @@ _IDLE = 5  # seconds after which the server ends a verb of ours whose process wa
 def state_verb(db: Database) -> Iterator[psycopg.Connection[Any]]:
     """A transaction on the state row, rolled back on exception.  It waits ``STATE_WAIT`` at most for each
     lock (``StoreError`` names who holds it), and ends by itself when its process is stopped inside it."""
-    with db.session() as connection:
+    with db.session(answer=_VERB) as connection:
         try:
             with connection.transaction():
                 connection.execute(

@@ -19,7 +19,8 @@ from typing import TypeVar
 from urllib.parse import quote as url_quote
 from urllib.parse import unquote
 
-from crossfade.errors import StoreError, StoreUnreachable
+from crossfade.errors import BudgetOver, StoreError, StoreUnreachable
+from crossfade.stores.patience import Patience
 
 COMMIT_WAIT = 1.0
 """Seconds that a COMMIT may wait for readers.  While it waits it keeps new readers out, so a
@@ -130,15 +131,21 @@ class LockTimes:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One SQLite file and how long (seconds) a statement waits for its locks."""
+    """One SQLite file and how long (seconds) a statement waits for its locks at most."""
 
     path: Path
     busy_timeout: float
     locks: LockTimes = field(default_factory=LockTimes, compare=False, repr=False)
+    patience: Patience = field(default_factory=Patience, compare=False, repr=False)
 
     @property
     def where(self) -> str:
         return f"sqlite:///{self.path}"
+
+    @property
+    def wait(self) -> float:
+        """Seconds that a statement of this thread waits for locks now."""
+        return self.patience.most(self.busy_timeout)
 
     @property
     def uri(self) -> str:
@@ -147,11 +154,15 @@ class Database:
 
     @contextmanager
     def mapped(self) -> Iterator[None]:
-        """Turn every error of the library into ``StoreError``."""
+        """Turn every error of the library into ``StoreError``, and a lock that was not had in this thread's time
+        into ``BudgetOver``."""
         try:
             yield
         except sqlite3.Error as error:
-            raise store_error(error, self.where) from error
+            mapped = store_error(error, self.where)
+            if is_busy(error) and self.patience.left is not None:
+                raise BudgetOver(mapped.what, where=mapped.where, todo=mapped.todo) from error
+            raise mapped from error
 
     def open(self, *, create: bool = False, timeout: float | None = None) -> sqlite3.Connection:
         """A connection in autocommit mode whose own writes fire no cascade."""
@@ -162,7 +173,7 @@ class Database:
                 todo="check the path; Crossfade never creates the file of a side that exists",
             )
         uri = self.uri.replace("mode=rw", "mode=rwc") if create else self.uri
-        wait = self.busy_timeout if timeout is None else timeout
+        wait = self.wait if timeout is None else timeout
         con = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=wait, check_same_thread=False)
         try:
             con.text_factory = Text
@@ -192,7 +203,7 @@ class Database:
             con.execute("BEGIN")
             # BEGIN alone takes no snapshot; the first read does
             first = "SELECT count(*) FROM sqlite_master"
-            patiently(lambda: con.execute(first).fetchone(), self.busy_timeout)
+            patiently(lambda: con.execute(first).fetchone(), self.wait)
             began = time.monotonic()
             try:
                 yield con
@@ -207,11 +218,11 @@ class Database:
         with self.mapped():
             con = self.open(create=create, timeout=timeout)
             try:
-                begin_immediate(con, self.busy_timeout if timeout is None else timeout)
+                begin_immediate(con, self.wait if timeout is None else timeout)
                 began = time.monotonic()
                 try:
                     yield con
-                    commit(con, min(COMMIT_WAIT, self.busy_timeout if timeout is None else timeout))
+                    commit(con, min(COMMIT_WAIT, self.wait if timeout is None else timeout))
                 except BaseException:
                     rollback(con)
                     raise
@@ -221,23 +232,24 @@ class Database:
                 con.close()
 
     def changed_one(self, sql: str, values: tuple[object, ...]) -> bool:
-        """One compare-and-set statement in its own transaction; whether it found its row.
+        """One compare-and-set statement in its own transaction; whether it found its row."""
+        return self.repeatedly(lambda con: con.execute(sql, values).rowcount == 1)
 
-        The whole transaction is repeated while other locks are in its way, up to the busy timeout, so
-        that no single wait keeps the application's readers out for long.
-        """
-        deadline = time.monotonic() + self.busy_timeout
+    def repeatedly(self, action: Callable[[sqlite3.Connection], Result]) -> Result:
+        """A short write transaction.  The whole of it is repeated while other locks are in its way, up to the busy
+        timeout, so that no single wait keeps the application's readers out for long."""
+        deadline = time.monotonic() + self.wait
         while True:
             try:
                 with self.writing() as con:
-                    found = con.execute(sql, values).rowcount == 1
-            except StoreError as error:
+                    done = action(con)
+            except (StoreError, BudgetOver) as error:
                 cause = error.__cause__
                 retry = isinstance(cause, sqlite3.Error) and is_busy(cause)
                 if not retry or time.monotonic() >= deadline:
                     raise
             else:
-                return found
+                return done
 
 
 def patiently(action: Callable[[], Result], seconds: float) -> Result:

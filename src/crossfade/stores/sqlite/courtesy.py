@@ -58,8 +58,8 @@ class Courtesy:
         return self.patiently(lambda: self._con.execute(look).fetchone()[0])
 
     def patiently(self, action: Callable[[], Result]) -> Result:
-        """Repeat what finds the database locked, for as long as the store's busy timeout says."""
-        return patiently(action, self._database.busy_timeout)
+        """Repeat what finds the database locked, for as long as the store waits for locks."""
+        return patiently(action, self._database.wait)
 
     def give_way(self, seconds: float) -> None:
         """After a page that took so long: leave the file alone for a while if the application writes to it."""

@@ -10,9 +10,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from crossfade.errors import AttemptOver, BudgetOver, LeaseHeld, LeaseLost, StoreError, StoreUnreachable
-from crossfade.stores.base import Lease, Role, Side, State, Token
+from crossfade.stores.base import UNSENT, Lease, Role, Side, State, Token
 from crossfade.stores.sqlite.capture import LOG, STATE, arm, fence_triggers
-from crossfade.stores.sqlite.connection import Database, begin_immediate, is_busy, maybe_text, rollback, text
+from crossfade.stores.sqlite.connection import (
+    Database,
+    begin_immediate,
+    commit,
+    is_busy,
+    maybe_text,
+    rollback,
+    text,
+)
 from crossfade.stores.sqlite.schema import tables
 
 CREATE_STATE = f"""CREATE TABLE IF NOT EXISTS {STATE} (
@@ -146,12 +154,15 @@ class StateVerbs:
         with self._db.writing() as con:
             if token is not None:
                 check_token(con, token, self._db.where)
-            row = con.execute(f"SELECT notes FROM {STATE} WHERE move = ?", (move,)).fetchone()
-            if row is None:
-                raise not_installed(move, self._db.where)
-            merged = json.loads(text(row[0])) | dict(notes)
-            kept = {name: value for name, value in merged.items() if value is not None}
-            con.execute(f"UPDATE {STATE} SET notes = ? WHERE move = ?", (json.dumps(kept), move))
+            self._write_notes(con, move, notes)
+
+    def _write_notes(self, con: sqlite3.Connection, move: str, notes: Mapping[str, Any]) -> None:
+        row = con.execute(f"SELECT notes FROM {STATE} WHERE move = ?", (move,)).fetchone()
+        if row is None:
+            raise not_installed(move, self._db.where)
+        merged = json.loads(text(row[0])) | dict(notes)
+        kept = {name: value for name, value in merged.items() if value is not None}
+        con.execute(f"UPDATE {STATE} SET notes = ? WHERE move = ?", (json.dumps(kept), move))
 
     def forget_verification(self, move: str) -> None:
         if not self._db.changed_one(f"UPDATE {STATE} SET verified_at = NULL WHERE move = ?", (move,)):
@@ -169,11 +180,24 @@ class StateVerbs:
         if not self._db.changed_one(sql, (move, epoch, attempt)):
             raise self._over(move, epoch, attempt)
 
+    def announce_commit(self, move: str, epoch: int, attempt: int) -> None:
+        def announce(con: sqlite3.Connection) -> bool:
+            found = read_state(con, move)
+            if found is None or not found.fenced:
+                return False
+            if (found.role, found.epoch, found.attempt) != (Role.LEADER, epoch, attempt):
+                return False
+            self._write_notes(con, move, {UNSENT: None})
+            return True
+
+        if not self._db.repeatedly(announce):
+            raise self._over(move, epoch, attempt)
+
     def lead(self, move: str, epoch: int, attempt: int) -> None:
         with self._db.mapped():
             con = self._db.open()
             try:
-                begin_immediate(con, self._db.busy_timeout)
+                begin_immediate(con, self._db.wait)
                 done = con.execute(
                     f"UPDATE {STATE} SET role = ?, epoch = epoch + 1, fenced = 0, position = NULL, "
                     "trimmed = NULL "
@@ -190,7 +214,7 @@ class StateVerbs:
 
     def _commit_lead(self, con: sqlite3.Connection) -> None:
         try:
-            con.execute("COMMIT")
+            commit(con, self._db.wait)
         except sqlite3.Error as error:
             if is_busy(error) and con.in_transaction:
                 con.execute("ROLLBACK")  # certain: nothing was committed
@@ -231,6 +255,7 @@ class StateVerbs:
                 if done.rowcount != 1:
                     rollback(con)
                     raise self._over(move, epoch, attempt)
+                self._write_notes(con, move, {UNSENT: attempt})
                 # a table made or rebuilt since the installation has no fence of its own yet
                 arm(
                     con,

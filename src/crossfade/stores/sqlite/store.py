@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,6 +70,9 @@ class SQLiteStore(StateVerbs, Loading):
 
     def longest_lock(self) -> float:
         return self._db.locks.longest
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        return self._db.patience.within(seconds)
 
     # -- looking --
 
@@ -187,7 +190,7 @@ class SQLiteStore(StateVerbs, Loading):
 
     # -- the switch --
 
-    def cut_off(self, views: Sequence[View]) -> int:  # noqa: ARG002
+    def cut_off(self) -> int:
         """Nothing: SQLite cannot end another process's transaction."""
         return 0
 
@@ -203,7 +206,7 @@ class SQLiteStore(StateVerbs, Loading):
         with self._db.mapped():
             con = self._db.open()
             try:
-                begin_immediate(con, self._db.busy_timeout)
+                begin_immediate(con, self._db.wait)
                 rehearse(con, move, view, self._db.where)
             finally:
                 rollback(con)
