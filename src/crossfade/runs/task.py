@@ -282,6 +282,7 @@ def _trouble(ran: Ran, timeout: float | None) -> str:
         return f"{_name(ran)} took longer than {timeout:g} s and was ended"
     if ran.signal is not None:
         return f"{_name(ran)} was ended by signal {ran.signal}"
-    last = ran.stderr.strip().splitlines() or ran.stdout.strip().splitlines()
-    said = f": {last[-1]}" if last else ""
+    lines = ran.stderr.strip().splitlines() or ran.stdout.strip().splitlines()
+    ours = [line for line in lines if line.startswith("crossfade: ")]  # what happened; what to do comes after it
+    said = f": {(ours or lines)[-1].removeprefix('crossfade: ')}" if lines else ""
     return f"{_name(ran)} ended with {ran.exit}{said}"
