@@ -29,7 +29,6 @@ VISITOR_SHARE = 0.5
 """Of the reads, those by visitors who only look: whoever plays writes so often that a router which keeps
 read-your-writes reads everything for them from the leading side."""
 
-_VISITORS = 100
 _TICK_S = 0.002
 
 
@@ -224,7 +223,7 @@ def _moves_shown(answer: Answer) -> int:
 class Players:
     """A load of ``rate`` requests a second, ``write_share`` of them writes.
 
-    ``clients`` players take turns, and half of the reads come from visitors who only look; while answers are slow
+    ``clients`` players take turns, and half of the reads come from ``visitors`` who only look; while answers are slow
     more players are added for the time being, up to ``clients_most``.  Arrivals beyond that are counted as ``skipped``.
     """
 
@@ -237,6 +236,7 @@ class Players:
         write_share: float = 1 / 3,
         clients: int = 100,
         clients_most: int = 4000,
+        visitors: int = 100,
         timeout: float = TIMEOUT_S,
         seed: int | None = None,
     ) -> None:
@@ -246,6 +246,7 @@ class Players:
         self._rate = rate
         self._write_share = write_share
         self._clients, self._clients_most = clients, clients_most
+        self._visiting = visitors
         self._tag = uuid.uuid4().hex[:8]
         self._named = 0
         self._idle: deque[_Player] = deque()
@@ -269,7 +270,7 @@ class Players:
         await self._learn()
         for _ in range(self._clients):
             self._idle.append(self._new_player())
-        for number in range(_VISITORS):
+        for number in range(self._visiting):
             self._visitors.append(_Player(self._load, f"Visitor {self._tag}-{number}"))
         loop = asyncio.get_running_loop()
         start = loop.time()

@@ -284,7 +284,13 @@ def test_arrivals_keep_their_pace_while_answers_are_slow(tmp_path: Path) -> None
     async def run() -> dict[str, Any]:
         async with RawServer(silent) as server:
             players = Players(
-                server.url, ledger=tmp_path / "l", rate=200, clients=2, clients_most=60, timeout=1.0
+                server.url,
+                ledger=tmp_path / "l",
+                rate=200,
+                clients=2,
+                clients_most=60,
+                visitors=0,
+                timeout=1.0,
             )
             players._learn = _nothing  # type: ignore[method-assign]
             return await players.run(0.5)
