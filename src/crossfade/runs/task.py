@@ -283,6 +283,7 @@ def _trouble(ran: Ran, timeout: float | None) -> str:
     if ran.signal is not None:
         return f"{_name(ran)} was ended by signal {ran.signal}"
     lines = ran.stderr.strip().splitlines() or ran.stdout.strip().splitlines()
-    ours = [line for line in lines if line.startswith("crossfade: ")]  # what happened; what to do comes after it
+    # what happened; what to do comes after it
+    ours = [line for line in lines if line.startswith("crossfade: ")]
     said = f": {(ours or lines)[-1].removeprefix('crossfade: ')}" if lines else ""
     return f"{_name(ran)} ended with {ran.exit}{said}"
