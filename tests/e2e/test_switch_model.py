@@ -199,13 +199,19 @@ class SwitchModel(RuleBasedStateMachine):
             assert standing.follower is not None
             assert self.rows(standing.follower) == self.expected, "a pass leaves both sides equal"
 
-    @rule(repaired=st.booleans())
-    def switch(self, repaired: bool) -> None:
+    @rule(repaired=st.booleans(), at=STEPS)
+    def switch(self, repaired: bool, at: tuple[int, str]) -> None:
+        """While an application writes, at that step."""
+
+        def look(step: int, when: str) -> None:
+            if (step, when) == at:
+                self.write_where_it_is_open()
+
         if repaired:
             self.repair()
         before = self.move.standing()
         try:
-            done = getattr(self.move, self.verb)()
+            done = getattr(self.move, self.verb)(observe=look)
         except Refused as error:
             after = self.move.standing()
             assert not repaired or "never compared" in error.what, "all is well, and it is refused"

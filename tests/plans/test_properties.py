@@ -14,7 +14,7 @@ from crossfade.plans.writing import Change, rewrite, write_back
 from tests.plans.documents import documents
 
 QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 MARKS = "#-*+>|`~[]()x: \t\n\r_<!=.1T\\&é⏳✅Â\x85\u2028"
 

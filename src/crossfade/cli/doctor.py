@@ -36,7 +36,7 @@ def run(
 
         with Move.open(spec, reporter=Console(quiet=as_json)) as move:
             done = move.repair(stuck=_is_stopped) if repair else []
-            troubles = recovery.examine(move.standing(), move.router)
+            troubles = recovery.examine(move.standing(), move.router, move.ledger)
         lines = [f"repaired: {line}" for line in done]
         for trouble in troubles:
             lines.append(f"wrong: {trouble.what}")

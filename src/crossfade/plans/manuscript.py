@@ -167,3 +167,11 @@ class Manuscript:
         if line.plain:
             return line.text[span.start - shift : span.end - shift]
         return line.text.encode("utf-8")[span.start - shift : span.end - shift].decode("utf-8")
+
+    def after(self, span: Span) -> str:
+        """What stands in the line behind a span."""
+        line = self.lines[span.line - 1]
+        shift = self.offset if span.line == 1 else 0
+        if line.plain:
+            return line.text[span.end - shift :]
+        return line.text.encode("utf-8")[span.end - shift :].decode("utf-8")

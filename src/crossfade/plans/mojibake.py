@@ -57,6 +57,8 @@ def _known_damage() -> dict[str, str]:
                 table.setdefault(form, character)
     for character in _PLAN_CHARACTERS:
         table.pop(character, None)
+    # a dash whose damage a word processor went over: its third character was a curly quote
+    table['â€"'] = "—"
     return table
 
 

@@ -14,12 +14,13 @@ what is no text at all (`crossfade.errors.PlanError`); what is odd in it is read
 - a plain bullet right under the heading of a phase or week, under a heading or label that says tasks, or under a
   neutral heading inside a phase.  Not under prose headings (`crossfade.plans.headings` has the list), not when it is
   a field of the phase (``**Owner**: …``), under a neutral heading not when it is ``**Name**: words``, and not in a
-  phase that has tasks in another shape as well: beside checkboxes, bullets are remarks.
+  phase that has tasks in another shape as well: beside checkboxes bullets are remarks, unless they have a time, an
+  estimate, a status or an owner of their own, or checkboxes below them.
 
 **Where it belongs**: the innermost phase heading above it; a heading that carries tasks but has no phase above is
 made a phase; tasks under no heading (or right under the title) belong to a phase that stands for the document.
 
-**Block quotes** are read for the fields of what they stand under, never for tasks.  Code is read for the field
+**Block quotes** right below a heading are read for its fields, never for tasks.  Code is read for the field
 ``Run``, ``Undo`` or ``Gate`` in front of it.
 """
 

@@ -105,6 +105,9 @@ def insertable_here(plan: Collection, task: TaskDraft, after: int, indent: str =
     if bullet and room <= len(bullet["indent"].expandtabs(4)) < room + 4:
         marker = bullet["marker"] if bullet["marker"] in "-*+" else "-"
         insertable(task, after, f"{bullet['indent']}{marker} **{{name}}**: {{value}}")
+    elif not indent and following.startswith(("  ", "\t")):
+        # a bullet would take in what is indented behind it; a line of its own does not
+        insertable(task, after, "**{name}**: {value}")
     else:
         insertable(task, after, f"{indent}{_DEFAULT_STYLE}")
 

@@ -27,7 +27,7 @@ from crossfade.plans.manuscript import Manuscript
 from crossfade.plans.model import Link, Plan, Source, Span, Status, Task, TaskKind
 from crossfade.plans.reading import parse_plan
 from crossfade.plans.relocating import Relocation
-from crossfade.plans.statuses import BOXES, find_status, of_progress, parse_progress
+from crossfade.plans.statuses import BOXES, find_progress, find_status, of_progress, parse_progress
 from crossfade.plans.vocabulary import Vocabulary
 from crossfade.plans.windows import parse_date
 
@@ -246,6 +246,22 @@ class _Writer:
         words = text or self.vocabulary.words(task, status, title=title)
         if words != present:
             self._put(task, span, words)
+        if text is None and not title:
+            self._number_behind(task, span, words, status)
+
+    def _number_behind(self, task: Task, span: Span, words: str, status: Status) -> None:
+        """A percentage in the remark behind a status that would contradict the new one, where the progress
+        itself is written elsewhere: ``in progress (60%)`` beside a column of its own."""
+        rest = self.book.after(span).partition("|")[0] if task.kind is TaskKind.ROW else self.book.after(span)
+        found = find_status(words + rest)
+        amount = find_progress(rest)
+        number = {Status.DONE: "100%", Status.NOT_STARTED: "0%"}.get(status)
+        if found is None or found.status is status or amount is None or number is None:
+            return
+        start = span.end + len(rest[: amount.start].encode("utf-8"))
+        end = start + len(rest[amount.start : amount.end].encode("utf-8"))
+        if task.places.progress is None or task.places.progress.start != start:
+            self._replace(Span(line=span.line, start=start, end=end), number)
 
     def _progress(self, task: Task, progress: float, added: list[tuple[str, str]]) -> None:
         span = task.places.progress
