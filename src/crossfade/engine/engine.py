@@ -15,9 +15,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
+import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from crossfade import __version__
+from crossfade.engine.connections import engine_for
 from crossfade.engine.desk import Desk, Stranded
 from crossfade.engine.flows import Bench, Judge, Measures, register
 from crossfade.engine.names import APPLICATION, VERSION, queues
@@ -115,8 +117,9 @@ class Engine(Desk):
             raise Refused("this engine works already", where="worker")
         self.prepare()
         me = self.workers.enlist(name or socket.gethostname())
+        connections = engine_for(self.database.url, size=_POOL)
         try:
-            self._launch(me)
+            self._launch(me, connections)
             self._heart = _Heart(self, me)
             try:
                 yield me
@@ -124,6 +127,8 @@ class Engine(Desk):
                 heart, self._heart = self._heart, None
                 heart.stop()
         finally:
+            if connections is not None:
+                connections.dispose()
             with suppress(CrossfadeError):
                 self.workers.leave(me)
 
@@ -141,7 +146,7 @@ class Engine(Desk):
                 stream.flush()
         os._exit(code)
 
-    def _launch(self, me: Worker) -> None:
+    def _launch(self, me: Worker, connections: sqlalchemy.Engine | None) -> None:
         config: DBOSConfig = {
             "name": APPLICATION,
             "system_database_url": self.database.url,
@@ -150,6 +155,7 @@ class Engine(Desk):
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "WARNING",
             "sys_db_pool_size": _POOL,
+            "system_database_engine": connections,
             "notification_listener_polling_interval_sec": self._polling,
         }
         DBOS(config=config)
