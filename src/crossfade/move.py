@@ -35,7 +35,7 @@ from crossfade.stores import open_store
 from crossfade.stores.base import Finding, Lease, Role, Side, Store, Token
 from crossfade.switch import Observer, Switch, Switched, nobody
 from crossfade.sync import mapping as mappings
-from crossfade.sync.copy import Copied, copy
+from crossfade.sync.copy import Copied, Elsewhere, copy
 from crossfade.sync.mapping import Pair, TableMapping
 from crossfade.sync.passes import Passes, Settled
 from crossfade.sync.rejects import Policy
@@ -150,9 +150,10 @@ class Move:
 
     # -- copy --------------------------------------------------------------------
 
-    def copy(self) -> Copied:
+    def copy(self, *, elsewhere: Elsewhere | None = None) -> Copied:
         """Install capture, copy every row, bring the follower to an exact snapshot, and put its keys,
-        indexes and foreign keys in place.  A killed copy goes on where it was."""
+        indexes and foreign keys in place.  A killed copy goes on where it was.  ``elsewhere`` are workers that
+        take chunks of it."""
         standing = self.standing()
         standing.demand_a_leader()
         if standing.copied or standing.completed:
@@ -186,6 +187,7 @@ class Move:
                     chunk_rows=self.spec.chunk_rows,
                     workers=self.spec.workers,
                     progress=self.reporter.advance,
+                    elsewhere=elsewhere,
                 )
             finally:
                 self.reporter.end()
@@ -218,6 +220,7 @@ class Move:
             rows=copied.rows,
             resumed=copied.resumed,
             rejected=copied.rejected,
+            shared=copied.shared,
             seconds=round(time.monotonic() - started, 3),
         )
         return copied

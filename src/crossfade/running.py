@@ -28,6 +28,7 @@ from crossfade.plans.truth import State, TaskTruth, truth
 from crossfade.plans.values import Link
 from crossfade.plans.writing import Change, rewrite
 from crossfade.runs.approvals import WITHIN
+from crossfade.runs.database import is_shared
 from crossfade.runs.order import Mode, RunInput, input_of
 from crossfade.runs.people import Person
 from crossfade.runs.results import Outcome, RunResult
@@ -38,6 +39,7 @@ from crossfade.stores.base import Side
 if TYPE_CHECKING:
     from crossfade.engine import Engine, Notice
     from crossfade.runs.measures import MoveMeasures
+    from crossfade.sharing import Loader
 
 DURATIONS = "rehearsal.json"
 """In the state folder: how long each task took when it was last rehearsed."""
@@ -90,6 +92,7 @@ def engine_of(setting: Setting, *, notify: Callable[[Notice], None] | None = Non
     from crossfade.engine import Engine
 
     measures = _measures(setting)
+    loader = _loader(setting)
     engine = Engine(
         setting.url,
         folder=setting.folder,
@@ -99,13 +102,16 @@ def engine_of(setting: Setting, *, notify: Callable[[Notice], None] | None = Non
         secrets=setting.secrets,
         spec=setting.spec_path,
         notify=notify,
+        chunks=loader,
+        at_once=setting.spec.workers if setting.spec is not None else 1,
     )
     try:
         yield engine
     finally:
         engine.close()
-        if measures is not None:
-            measures.close()
+        for opened in (measures, loader):
+            if opened is not None:
+                opened.close()
 
 
 def _measures(setting: Setting) -> MoveMeasures | None:
@@ -114,6 +120,15 @@ def _measures(setting: Setting) -> MoveMeasures | None:
     from crossfade.runs.measures import MoveMeasures
 
     return MoveMeasures(setting.spec_path)
+
+
+def _loader(setting: Setting) -> Loader | None:
+    """What copies chunks here; nobody shares a copy over a database that one machine alone can reach."""
+    if setting.spec_path is None or not is_shared(setting.url):
+        return None
+    from crossfade.sharing import Loader
+
+    return Loader(setting.spec_path)
 
 
 def worker_name(name: str | None = None) -> str:

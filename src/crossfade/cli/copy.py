@@ -17,6 +17,7 @@ JSON = {
     "total": "their sum",
     "resumed": "rows that an earlier, interrupted run had written",
     "rejected": "rows in the reject file",
+    "shared": "{worker: chunks that it took}, when workers shared the copy",
     "seconds": "how long it took",
     "longest_lock_ms": "longest time that one of our transactions could keep the application's writer waiting",
     "findings": "list of {level, check, what, where, todo}: what could not be translated",
@@ -71,12 +72,14 @@ def _plain(
 def _move(spec: Path, console: Console) -> dict[str, Any]:
     import time
 
+    from crossfade import sharing
     from crossfade.move import Move
     from crossfade.stores.base import Side
 
     started = time.monotonic()
     with Move.open(spec, reporter=console) as move:
-        copied = move.copy()
+        with sharing.workers_of(spec, move, console) as elsewhere:
+            copied = move.copy(elsewhere=elsewhere)
         locked = move.stores[Side.OLD].longest_lock()
     return _result(copied, time.monotonic() - started) | {
         "longest_lock_ms": round(locked * 1000, 1),
@@ -90,6 +93,7 @@ def _result(copied: Copied, seconds: float) -> dict[str, Any]:
         "total": copied.total,
         "resumed": copied.resumed,
         "rejected": copied.rejected,
+        "shared": copied.shared,
         "seconds": round(seconds, 3),
     }
 
@@ -101,6 +105,7 @@ def _text(result: dict[str, Any]) -> str:
         f"copied {result['total']:,} rows in {result['seconds']:.1f} s ({rate:,.0f} rows/s)"
         + (f", {result['resumed']:,} were there already" if result["resumed"] else "")
         + (f", {result['rejected']:,} rejected" if result["rejected"] else "")
+        + (f", shared by {', '.join(result['shared'])}" if result["shared"] else "")
         + f"; longest lock on the source {result['longest_lock_ms']:.1f} ms"
     )
     lines.extend(f"{f.level}: {f.where}: {f.what}" for f in result["findings"])

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from dbos import DBOS, WorkflowStatus
 from dbos import error as faults
 
+from crossfade.engine import chunks
 from crossfade.engine.names import APPLICATION, PEOPLE, PLAN_FLOW, VERSION, queues, task_id
 from crossfade.engine.reader import Reader, order_in
 from crossfade.errors import Refused, UsageError
 from crossfade.runs.approvals import Answer, Request, objection
+from crossfade.runs.chunks import ChunkOrder, ChunkState
 from crossfade.runs.database import Database
 from crossfade.runs.decisions import APPROVAL
 from crossfade.runs.evidence import Evidence
@@ -266,6 +268,23 @@ class Desk(Reader):
         finally:
             self.workers.mended(token)
         return [one.workflow_id for one in again]
+
+    # --- chunks of a copy -------------------------------------------------------
+
+    def offer_chunks(self, orders: Sequence[ChunkOrder], *, here: bool) -> None:
+        """Offer chunks of a copy to this move's workers; ``here``: to those on this machine alone."""
+        with self._client() as client:
+            chunks.offer(client, orders, here=here)
+
+    def chunk_states(self, lease: str) -> list[ChunkState]:
+        """Where every chunk stands that was offered under that lease."""
+        with self._client() as client:
+            return chunks.states(client, lease)
+
+    def withdraw_chunks(self, lease: str, offered: Sequence[tuple[int, int]]) -> None:
+        """Take back those (table, number) that nobody has begun; what is begun is finished."""
+        with self._client() as client:
+            chunks.withdraw(client, lease, offered)
 
     def _abandoned(self, living: Sequence[Worker]) -> list[WorkflowStatus]:
         alive = {worker.executor for worker in living}

@@ -19,6 +19,7 @@ import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from crossfade import __version__
+from crossfade.engine.chunks import Load, listened, open_queues, register_chunks
 from crossfade.engine.connections import engine_for
 from crossfade.engine.desk import Desk, Stranded
 from crossfade.engine.flows import Bench, Judge, Measures, register
@@ -59,7 +60,8 @@ class Engine(Desk):
     ``folder`` keeps commands' outputs and the engine's log on this machine.  ``move`` separates the evidence of
     several moves in one database, ``ledger`` is that move's ledger where this machine keeps it.  ``judge`` and
     ``measures`` decide gates; ``cwd`` is where commands run, ``spec`` what they get as CROSSFADE_SPEC; ``secrets`` are
-    masked in everything that is kept.  ``polling`` is how often, in seconds, a waiting process looks.
+    masked in everything that is kept.  ``chunks`` copies a chunk of the move's copy, and a worker takes ``at_once`` of
+    them side by side; without it a worker takes none.  ``polling`` is how often, in seconds, a waiting process looks.
 
     One process works for one engine at a time (`work`); everything else may be done from any number of them.
     """
@@ -77,6 +79,8 @@ class Engine(Desk):
         cwd: Path | None = None,
         spec: Path | None = None,
         notify: Callable[[Notice], None] | None = None,
+        chunks: Load | None = None,
+        at_once: int = 1,
         polling: float = 0.25,
         grace: float | None = None,
     ) -> None:
@@ -93,6 +97,8 @@ class Engine(Desk):
         self._judge = judge
         self._measures = measures
         self._notify = notify
+        self._chunks = chunks
+        self._at_once = at_once
         self._cwd = (cwd or Path.cwd()).absolute()
         self._commands = Commands(
             database,
@@ -161,7 +167,7 @@ class Engine(Desk):
         DBOS(config=config)
         try:
             register(self._bench())
-            DBOS.listen_queues(list(queues(self.move)))
+            DBOS.listen_queues([*queues(self.move), *self._take_chunks()])
             DBOS.launch()
         except BaseException as error:
             DBOS.destroy(destroy_registry=True)
@@ -172,6 +178,15 @@ class Engine(Desk):
                     todo=f"see {self.folder / 'engine.log'}",
                 ) from error
             raise
+
+    def _take_chunks(self) -> Sequence[str]:
+        """The queues of chunks from which this worker takes."""
+        if self._chunks is None:
+            return ()
+        with self._client() as client:
+            open_queues(client, self.move, at_once=self._at_once)
+        register_chunks(self._chunks, self._secrets)
+        return listened(self.move)
 
     def _bench(self) -> Bench:
         judge = self._judge

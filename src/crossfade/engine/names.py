@@ -13,6 +13,7 @@ out of the source.  What a new Crossfade does otherwise for a run that an old on
 
 PLAN_FLOW: Final = "crossfade.plan"
 TASK_FLOW: Final = "crossfade.task"
+CHUNK_FLOW: Final = "crossfade.chunk"
 
 STATE: Final = "state"
 """The event in which a task's workflow shows where it stands."""
@@ -37,3 +38,13 @@ def queues(move: str) -> Queues:
     """The queues of a move.  Each has its own: a worker has the spec, the secrets and the folder of one."""
     behind = f".{move}" if move else ""
     return Queues(f"crossfade-plans{behind}", f"crossfade-tasks{behind}")
+
+
+def chunk_queue(move: str, host: str | None) -> str:
+    """Where chunks of a move's copy wait; ``host`` names the only machine that can reach its files, if one does."""
+    return f"crossfade-chunks.{move}" + (f"@{host}" if host else "")
+
+
+def chunk_id(lease: str, table: int, number: int) -> str:
+    """The id of a chunk's workflow: a copy that begins anew has another lease, and chunks of its own."""
+    return f"copy!{lease}/{table}.{number}"

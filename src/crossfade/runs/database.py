@@ -61,6 +61,11 @@ _CREATE = (
 T = TypeVar("T")
 
 
+def is_shared(url: str) -> bool:
+    """Whether several machines can reach the state database of that address."""
+    return not url.startswith("sqlite:")
+
+
 class Transaction(Protocol):
     """What a piece of work is given: ``run`` executes a statement and gives all its rows, as tuples."""
 

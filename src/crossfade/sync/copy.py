@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -25,16 +26,28 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """Rows per table that the copy wrote in this run, rows that were there from an earlier run, and rows
-    that went to the reject file."""
+    """Rows per table that the copy wrote in this run, rows that were there from an earlier run, rows that went to
+    the reject file, and how many chunks which worker took, when several shared the copy."""
 
     rows: dict[str, int]
     resumed: int
     rejected: int
+    shared: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
         return sum(self.rows.values())
+
+
+class Elsewhere(Protocol):
+    """Others who take chunks of a copy."""
+
+    def take(
+        self, chunks: Sequence[tuple[int, int]], token: Token, done: Callable[[int, int, str], None]
+    ) -> None:
+        """Have these chunks (table's number, chunk's number) copied under that token, and return when all are, or
+        when nobody is there to copy the rest; ``done`` hears of each, with its rows and by whom.  Nobody's word is
+        taken for it: what is copied stands in the follower."""
 
 
 def copy(
@@ -48,11 +61,17 @@ def copy(
     chunk_rows: int,
     workers: int,
     progress: Progress = lambda _table, _rows: None,
+    elsewhere: Elsewhere | None = None,
 ) -> Copied:
-    """Copy what is not yet copied.  The first error stops the others after their chunk and is raised."""
+    """Copy what is not yet copied.  The first error stops the others after their chunk and is raised.
+
+    Chunks of tables that reject nothing are offered ``elsewhere`` first; what comes back undone is done here, where
+    an error can be told.
+    """
     state = follower.state(token.move)
     plan = _plan(leader, follower, pairs, leads, token.move, state, chunk_rows)
-    finished = {(chunk.view, chunk.number): chunk for chunk in follower.chunks(token.move)}
+    finished = _finished(follower, token.move)
+    resumed = sum(chunk.rows for chunk in finished.values())
     tasks = [
         (pair, number, over)
         for pair in pairs
@@ -61,6 +80,21 @@ def copy(
     ]
     rows = {pair.name: 0 for pair in pairs}
     rejected = 0
+    shared: Counter[str] = Counter()
+    if elsewhere is not None:
+        before = set(finished)
+        names = {pair.id: pair.name for pair in pairs}
+
+        def taken(table: int, count: int, who: str) -> None:
+            shared[who] += 1
+            progress(names[table], count)
+
+        elsewhere.take([(pair.id, number) for pair, number, _ in tasks if not pair.reject], token, taken)
+        finished = _finished(follower, token.move)
+        for (table, number), chunk in finished.items():
+            if (table, number) not in before:
+                rows[names[table]] += chunk.rows
+        tasks = [task for task in tasks if (task[0].id, task[1]) not in finished]
     lock = threading.Lock()
     stopped = threading.Event()
 
@@ -68,13 +102,10 @@ def copy(
         nonlocal rejected
         if stopped.is_set():
             return
-        source, target = pair.view(leads), pair.view(leads.other)
-        lost = _Counting(rejects)
-        batches = _batches(leader, follower, source, target, over, lost)
-        count = follower.load(target, batches, lambda n: Chunk(pair.id, number, n, lost.count), token)
+        count, lost = load_chunk(leader, follower, pair, leads, number, over, token, rejects)
         with lock:
             rows[pair.name] += count
-            rejected += lost.count
+            rejected += lost
         progress(pair.name, count)
 
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="copy") as pool:
@@ -84,7 +115,29 @@ def copy(
             stopped.set()
     for future in futures:
         future.result()
-    return Copied(rows, sum(chunk.rows for chunk in finished.values()), rejected)
+    return Copied(rows, resumed, rejected, dict(shared))
+
+
+def load_chunk(
+    leader: Store,
+    follower: Store,
+    pair: Pair,
+    leads: Side,
+    number: int,
+    over: KeyRange,
+    token: Token,
+    rejects: RejectSink,
+) -> tuple[int, int]:
+    """Copy one chunk; its rows (0 when it is recorded already), and how many were rejected."""
+    source, target = pair.view(leads), pair.view(leads.other)
+    lost = _Counting(rejects)
+    batches = _batches(leader, follower, source, target, over, lost)
+    rows = follower.load(target, batches, lambda n: Chunk(pair.id, number, n, lost.count), token)
+    return rows, lost.count
+
+
+def _finished(follower: Store, move: str) -> dict[tuple[int, int], Chunk]:
+    return {(chunk.view, chunk.number): chunk for chunk in follower.chunks(move)}
 
 
 class _Counting:
@@ -131,10 +184,15 @@ def _plan(
             kept[str(pair.id)] = [_encode(over.upto) for over in ranges if over.upto is not None]
             plan[pair.id] = ranges
         else:
-            plan[pair.id] = ranges_of([_decode(bound) for bound in bounds])
+            plan[pair.id] = planned(known, pair.id)
     if kept != known:
         follower.note(move, {"plan": kept})
     return plan
+
+
+def planned(plan: Mapping[str, Any], table: int) -> list[KeyRange]:
+    """A table's ranges as the follower's note ``plan`` keeps them.  ``KeyError`` for one that has none."""
+    return ranges_of([_decode(bound) for bound in plan[str(table)]])
 
 
 def ranges_of(bounds: Sequence[tuple[Any, ...]]) -> list[KeyRange]:
