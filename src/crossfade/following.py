@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from crossfade import recovery
 from crossfade.errors import CrossfadeError, LeaseHeld, LeaseLost, Refused, SchemaChanged
@@ -23,6 +23,12 @@ _TRIM = 10.0
 
 _NOTE = 1.0
 """Seconds between two notes of how far following is, and between two looks at router and databases."""
+
+_EVIDENCE = 60.0
+"""Seconds between two entries of the lag in the evidence while rows change; charts are drawn from them."""
+
+_QUIET = 15
+"""While nothing changes only every so many of them are made."""
 
 _DOUBT = 0.3
 """Seconds after which it looks again before it raises an alarm that it cannot follow."""
@@ -44,6 +50,24 @@ class Followed:
     rollback_reason: str = ""
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """What happened since the last entry in the evidence."""
+
+    began: float = field(default_factory=time.monotonic)
+    passes: int = 0
+    keys: int = 0
+    longest_lag: float = 0.0
+
+    def add(self, keys: int, lag: float) -> None:
+        self.passes += 1
+        self.keys += keys
+        self.longest_lag = max(self.longest_lag, lag)
+
+    def is_over(self, now: float) -> bool:
+        return now - self.began >= _EVIDENCE * (1 if self.keys else _QUIET)
+
+
 class Follower:
     """Follows whoever leads until it is told to stop; makes room for a switch and goes on after it.
 
@@ -63,6 +87,7 @@ class Follower:
         self._noted_at = 0.0
         self._looked_at = 0.0
         self._trimmed_at = time.monotonic()
+        self._since = _Stretch()
         self._alarms: dict[str, str] = {}
         self._doubted = ""
 
@@ -146,7 +171,9 @@ class Follower:
             self.result.passes += 1
             self.result.keys += done.keys
             self.result.longest_lock = max(store.longest_lock() for store in self.move.stores.values())
-            self.result.longest_lag = max(self.result.longest_lag, time.time() - self._equal_at)
+            lag = time.time() - self._equal_at
+            self.result.longest_lag = max(self.result.longest_lag, lag)
+            self._since.add(done.keys, lag)
             self._judge_lag()
             self._equal_at = began
             self.move.reporter.advance("keys", done.keys)
@@ -165,6 +192,12 @@ class Follower:
             self._noted_at = now
             with self._surviving("note"):
                 self.move.stores[standing.follower].note(self.move.spec.move, {"followed_at": self._equal_at})
+        if self._since.is_over(now):
+            told, self._since = self._since, _Stretch()
+            with self._surviving("evidence"):
+                self.move.ledger.append(
+                    "follow.lag", lag=round(told.longest_lag, 3), passes=told.passes, keys=told.keys
+                )
         if now - self._trimmed_at >= _TRIM and passes.position is not None:
             self._trimmed_at = now
             with self._surviving("trim"):
