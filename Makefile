@@ -21,7 +21,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml scripts/install
 
 test: install ## unit, property, integration and end-to-end tests (ARGS="-k switch" chooses)
 	scripts/system-packages chromium
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: install ## ruff, its formatter, and strict types
 	$(BIN)/ruff check .

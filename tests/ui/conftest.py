@@ -77,9 +77,10 @@ def dashboard(folder: Path, *arguments: str) -> Iterator[Dashboard]:
     assert code == 0, errors.read_text()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """A browser for all tests; each opens a context of its own."""
+    """A browser for these tests; each opens a context of its own.  It ends with the package: while Playwright is
+    open no other test of the same process can run an event loop of its own."""
     if not CHROMIUM.exists():
         if os.environ.get("CI") == "true":
             pytest.fail("CI installs Chromium, so that nothing is skipped")
