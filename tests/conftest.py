@@ -12,8 +12,19 @@ import psycopg
 import pytest
 
 from crossfade.stores.postgres.embedded import EmbeddedPostgres
+from tests.ending import end_all_in, those_in
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No process outlives the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    yield
+    left = [f"{process.pid}: {' '.join(process.cmdline())}" for process in those_in(folder)]
+    end_all_in(folder)
+    assert not left, "tests left processes behind:\n" + "\n".join(left)
 
 
 @pytest.fixture(scope="session")

@@ -315,26 +315,29 @@ _TRAFFIC = frozenset({"old", "new", "requests", "errors", "error_rate", "p50", "
 def rehearsed(order: RunInput, plan: Plan) -> tuple[RunInput, list[str]]:
     """The run as it is rehearsed, and what is left out of it.
 
-    Verbs of Crossfade run on the scratch stores.  Any other command could touch something real: it runs only
+    Verbs of Crossfade run on the scratch stores, unless they name something else.  Any other command could touch something real: it runs only
     when the task says ``**Rehearse**: yes``.  Nobody is asked, and gates over traffic that nobody sends are left
     open.
     """
     from crossfade.runs.gates import names_in
+    from crossfade.runs.harmless import is_harmless
 
     left: list[str] = []
     tasks = []
     for one in order.tasks:
         task = plan.task(one.id)
         allowed = task is not None and task.other.get("rehearse", "").strip().lower() in ("yes", "true")
-        harmless = all(command.strip().startswith("crossfade ") for command in one.run)
-        keep = allowed or harmless
+        keep = allowed or all(map(is_harmless, one.run))
         if not keep:
             left.append(f"{one.id}: {'; '.join(one.run)} is not run (no `Rehearse: yes`)")
+        undo = one.undo if allowed or all(map(is_harmless, one.undo)) else ()
+        if keep and undo != one.undo:
+            left.append(f"{one.id}: its undo {'; '.join(one.undo)} is not run (no `Rehearse: yes`)")
         gate = one.gate
         if gate and (not keep or _TRAFFIC & names_in(gate)):
             left.append(f"{one.id}: the gate {gate} is not asked")
             gate = ""
-        update: dict[str, Any] = {"approve": None, "gate": gate}
+        update: dict[str, Any] = {"approve": None, "gate": gate, "undo": undo}
         tasks.append(one.model_copy(update=update if keep else update | {"run": (), "undo": ()}))
     return order.model_copy(update={"tasks": tuple(tasks), "done": {}}), left
 

@@ -23,6 +23,7 @@ from typing import Any
 import psycopg
 
 from crossfade.move import Move
+from tests.ending import end_all_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -233,6 +234,7 @@ class Scene:
         with self.move() as move:
             if move.router is not None:
                 move.router.stop()
+        end_all_in(self.folder)
 
 
 def build(folder: Path, new_url: str, *, settings: str = "", journal: str = "delete") -> Scene:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from crossfade.runs.order import RunInput, input_of
 from crossfade.runs.people import Person
 from crossfade.runs.results import RunResult, TaskStatus
 from crossfade.runs.state import TaskState
+from tests.ending import end_all_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
@@ -237,15 +238,5 @@ class Scene:
     def close(self) -> None:
         for process in self.processes:
             process.kill(group=True)
-        for runner in self.runners():
-            with suppress(ProcessLookupError):
-                os.killpg(runner, signal.SIGKILL)
+        end_all_in(self.folder)
         self.desk.close()
-
-    def runners(self) -> Iterator[int]:
-        """The process ids of this scene's runners."""
-        if not self.desk.database.exists or self.order is None:
-            return
-        for attempt in self.desk.attempts.of_run(self.run_id):
-            if attempt.pid is not None and self.desk.attempts.is_alive(attempt):
-                yield attempt.pid
