@@ -286,8 +286,13 @@ def upgraded(scene: Scene, path: str) -> socket.socket:
     )
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        byte = client.recv(1)
+        try:
+            byte = client.recv(1)
+        except OSError:
+            client.close()
+            raise
         if not byte:
+            client.close()
             raise ConnectionResetError
         head += byte
     assert head.startswith(b"HTTP/1.1 101")
