@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 
 from crossfade.errors import AttemptOver, BudgetOver, CrossfadeError, StoreUnreachable
@@ -185,6 +189,36 @@ def test_a_fence_says_that_no_commit_was_sent_until_it_is_announced(
     assert state.notes[UNSENT] == 2
 
 
+SOMEBODY_WAITS = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
+@contextmanager
+def commits(url: str) -> Iterator[None]:
+    """Somebody who commits again and again: the first who waits for the standby shows that the setting holds."""
+    over = threading.Event()
+
+    def commit() -> None:
+        with app(url) as c, contextlib.suppress(psycopg.Error):
+            c.execute("SET synchronous_commit = on")  # which this server does without
+            c.execute("CREATE TABLE commits (n int)")
+            while not over.is_set():
+                c.execute("INSERT INTO commits VALUES (1)")
+
+    thread = threading.Thread(target=commit)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for _ in range(300):
+            with app(url) as c:
+                c.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+            thread.join(0.1)
+            if not thread.is_alive():
+                break
+        assert not thread.is_alive()
+
+
 def test_a_commit_that_a_standby_keeps_waiting_is_not_called_done(
     store: PostgresStore, postgres_url: str
 ) -> None:
@@ -194,7 +228,8 @@ def test_a_commit_that_a_standby_keeps_waiting_is_not_called_done(
         c.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         try:
             c.execute("SELECT pg_reload_conf()")
-            eventually(lambda: c.execute("SHOW synchronous_standby_names").fetchone() == ("nobody",))
+            with commits(postgres_url):
+                eventually(lambda: c.execute(SOMEBODY_WAITS).fetchone() == (True,))
             with pytest.raises(StoreUnreachable), store.within(0.3):
                 store.lead(MOVE, 0, 1)
         finally:
