@@ -9,7 +9,20 @@ import re
 import shlex
 
 _VERBS = frozenset(
-    "backup check complete copy cutover doctor evidence follow rollback shift status verify".split()
+    [
+        "backup",
+        "check",
+        "complete",
+        "copy",
+        "cutover",
+        "doctor",
+        "evidence",
+        "follow",
+        "rollback",
+        "shift",
+        "status",
+        "verify",
+    ]
 )
 """Verbs that act on the move of ``CROSSFADE_SPEC``, which in a rehearsal is the scratch one."""
 
