@@ -11,22 +11,18 @@ import hashlib
 import json
 import os
 import socket
-import stat
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossfade import spec as specs
 from crossfade.errors import PlanError, Refused, UsageError
+from crossfade.keeping import keep_true
 from crossfade.ledger import Ledger
 from crossfade.masking import passwords_in
-from crossfade.plans.model import Plan, Status
+from crossfade.plans.model import Plan
 from crossfade.plans.reading import parse_plan
-from crossfade.plans.truth import State, TaskTruth, truth
-from crossfade.plans.values import Link
-from crossfade.plans.writing import Change, rewrite
 from crossfade.runs.approvals import WITHIN
 from crossfade.runs.database import is_shared
 from crossfade.runs.order import Mode, RunInput, input_of
@@ -235,77 +231,6 @@ def carry_out(
     return result
 
 
-# --- the document ----------------------------------------------------------------------
-
-_WRITTEN: Mapping[State, Status] = {
-    State.DONE: Status.DONE,
-    State.IN_PROGRESS: Status.IN_PROGRESS,
-    State.WAITING: Status.IN_PROGRESS,
-    State.FAILED: Status.BLOCKED,
-    State.BLOCKED: Status.BLOCKED,
-    State.NOT_STARTED: Status.NOT_STARTED,
-}
-
-
-def keep_true(path: Path, ledger: Ledger, warn: Callable[[str], None]) -> None:
-    """Write statuses, progress, dates and evidence that the ledger proves into the document, and nothing else.
-
-    A document that cannot take it (it was edited into something else meanwhile) is left as it is, and ``warn``
-    hears why: the evidence does not depend on it.
-    """
-    try:
-        data, plan = read(path)
-        changes = list(_changes(plan, truth(plan, ledger.read())))
-        written = rewrite(data, plan, changes).data
-        if written != data:
-            _replace(path, data, written)
-    except PlanError as error:
-        warn(f"the plan was not kept true: {error}")
-    except OSError as error:
-        warn(f"the plan was not kept true: {path}: {error.strerror or error}")
-
-
-def _changes(plan: Plan, truths: Mapping[str, TaskTruth]) -> Iterator[Change]:
-    for task in plan.walk():
-        known = truths[task.id]
-        if known.proof is None or known.status not in _WRITTEN:
-            continue
-        status = _WRITTEN[known.status]
-        at = known.proof.at.date()
-        yield Change(
-            task=task.id,
-            line=task.source.line,
-            status=None if status is task.status else status,
-            progress=100.0 if known.status is State.DONE and task.progress is not None else None,
-            finished=at if known.status is State.DONE and task.finished is None else None,
-            evidence=_link(known) if known.status is State.DONE else None,
-        )
-
-
-def _link(known: TaskTruth) -> Link | None:
-    if known.proof is None:
-        return None
-    return Link(text=f"ledger {known.proof.entry} ({known.proof.hash[:12]})", target="")
-
-
-def _replace(path: Path, before: bytes, after: bytes) -> None:
-    """Put the new bytes in place of the old in one step, with the same rights; ``PlanError`` when somebody
-    changed the file meanwhile."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(after)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
-        if path.read_bytes() != before:
-            raise PlanError("somebody is editing it", where=str(path), todo="nothing: it is tried again")
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
 # --- rehearsing ------------------------------------------------------------------------
 
 _TRAFFIC = frozenset({"old", "new", "requests", "errors", "error_rate", "p50", "p95"})
@@ -315,8 +240,8 @@ _TRAFFIC = frozenset({"old", "new", "requests", "errors", "error_rate", "p50", "
 def rehearsed(order: RunInput, plan: Plan) -> tuple[RunInput, list[str]]:
     """The run as it is rehearsed, and what is left out of it.
 
-    Verbs of Crossfade run on the scratch stores, unless they name something else.  Any other command could touch something real: it runs only
-    when the task says ``**Rehearse**: yes``.  Nobody is asked, and gates over traffic that nobody sends are left
+    Verbs of Crossfade run on the scratch stores, unless they name something else.  Any other command could touch
+    something real: it runs only when the task says ``**Rehearse**: yes``.  Nobody is asked, and gates over traffic that nobody sends are left
     open.
     """
     from crossfade.runs.gates import names_in

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from crossfade.errors import PlanError
 from crossfade.plans.commands import NOTHING
 from crossfade.plans.manuscript import Manuscript
-from crossfade.plans.model import Link, Plan, Source, Span, Status, Task, TaskKind
+from crossfade.plans.model import Link, Phase, Plan, Source, Span, Status, Task, TaskKind
 from crossfade.plans.reading import parse_plan
 from crossfade.plans.relocating import Relocation
 from crossfade.plans.statuses import BOXES, find_progress, find_status, of_progress, parse_progress
@@ -56,6 +56,15 @@ class Change:
     started: datetime.date | None = None
     finished: datetime.date | None = None
     evidence: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseChange:
+    """What became of one phase.  Written only where the document says it of that phase already."""
+
+    phase: str
+    status: Status | None = None
+    progress: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,29 @@ def rewrite(data: bytes, plan: Plan, changes: Sequence[Change]) -> Written:
     return Written(result, tuple(writer.left_out))
 
 
+def rewrite_phases(data: bytes, path: str, changes: Sequence[PhaseChange]) -> bytes:
+    """Put statuses and progress of phases into the document, as `rewrite` does it for tasks; of two phases of the
+    same id neither is written.  Raises `PlanError` when the document cannot take them without saying something
+    else."""
+    if not changes:
+        return data
+    now = parse_plan(data, path)
+    wanted = {change.phase: change for change in changes}
+    phases = [phase for phase in now.phases if phase.id in wanted]
+    writer = _Writer(data, now)
+    written: dict[str, PhaseChange] = {}
+    for phase in phases:
+        if sum(other.id == phase.id for other in now.phases) == 1:
+            written[phase.id] = wanted[phase.id]
+            writer.write_phase(phase, wanted[phase.id])
+    result = writer.result()
+    if result != data:
+        after = parse_plan(result, path)
+        _check(now, after, {}, [])
+        _check_phases(now, after, written)
+    return result
+
+
 def _merged(before: Change | None, change: Change) -> Change:
     """Two changes of one task: what the later one says, and what only the earlier one says."""
     if before is None:
@@ -169,6 +201,25 @@ class _Writer:
         if change.evidence is not None:
             self._evidence(task, change.evidence, added)
         self._insert(task, added)
+
+    def write_phase(self, phase: Phase, change: PhaseChange) -> None:
+        """The edits of one phase, as of a task that stands where its own words stand."""
+        places = phase.places.model_copy(update={"insertion": None, "box": None})
+        task = Task(
+            id=phase.id,
+            title=phase.title,
+            kind=TaskKind.TASK,
+            source=phase.source,
+            status=phase.status,
+            places=places,
+        )
+        progress = change.progress
+        if change.status is not None and (places.status is not None or places.title_status is not None):
+            implied = self._status(task, change.status, None, progress, [])
+            if progress is None:
+                progress = implied
+        if progress is not None and places.progress is not None:
+            self._progress(task, progress, [])
 
     # --- one field each ------------------------------------------------------------
 
@@ -385,6 +436,19 @@ class _Writer:
 
     def _leave_out(self, task: Task, field: str, reason: str) -> None:
         self.left_out.append(LeftOut(task.id, field, task.source, reason))
+
+
+def _check_phases(before: Plan, after: Plan, written: dict[str, PhaseChange]) -> None:
+    """No phase may read as something that was not to be written."""
+    for old, new in zip(before.phases, after.phases, strict=False):
+        change = written.get(old.id)
+        meant = {old.status} if change is None or change.status is None else {old.status, change.status}
+        if (old.id, old.source) != (new.id, new.source) or new.status not in meant:
+            raise PlanError(
+                f"phase {old.id!r} would not read as it was to be written; no phase was written",
+                where=str(old.source),
+                todo="look at the line: an unusual place of its status",
+            )
 
 
 def _no_place(task: Task) -> str:

@@ -1,0 +1,138 @@
+"""What phases say of themselves is kept true, where they say it, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossfade.keeping import keep_true
+from crossfade.ledger import Ledger
+from crossfade.plans.model import Status
+from crossfade.plans.reading import parse_plan
+from crossfade.plans.writing import PhaseChange, rewrite_phases
+from crossfade.runs.order import Mode
+
+DOCUMENTS = sorted((Path(__file__).with_name("golden")).glob("*.md"))
+
+PLAN = """# Plan
+
+## Phase 1: Build
+
+**Status**: ⏳ Not Started
+**Progress**: 0%
+
+**Task 1.1: First**
+- **Status**: ⏳ Not Started
+- **Run**: `true`
+
+**Task 1.2: Second**
+- **Status**: ⏳ Not Started
+- **Run**: `true`
+
+## Phase 2: Move
+
+- **Status**: Pending (0%)
+
+**Task 2.1: Third**
+- **Status**: ⏳ Not Started
+- **Run**: `true`
+
+## Phase 3: Rest
+
+**Task 3.1: Last**
+- **Run**: `true`
+"""
+
+
+def changed(before: bytes, after: bytes) -> list[tuple[str, str]]:
+    """The lines that differ, as pairs."""
+    olds, news = before.decode().splitlines(), after.decode().splitlines()
+    assert len(olds) == len(news)
+    return [(old, new) for old, new in zip(olds, news, strict=True) if old != new]
+
+
+def test_only_what_a_phase_says_of_itself_is_written() -> None:
+    data = PLAN.encode()
+    changes = [PhaseChange(name, Status.DONE, 100.0) for name in ("Phase 1", "Phase 2", "Phase 3")]
+    after = rewrite_phases(data, "PLAN.md", changes)
+    assert changed(data, after) == [
+        ("**Status**: ⏳ Not Started", "**Status**: ✅ Complete"),
+        ("**Progress**: 0%", "**Progress**: 100%"),
+        ("- **Status**: Pending (0%)", "- **Status**: Complete (100%)"),
+    ]
+    assert rewrite_phases(after, "PLAN.md", changes) == after
+
+
+def test_of_two_phases_of_one_name_neither_is_written() -> None:
+    data = PLAN.replace("Phase 2: Move", "Phase 1: Build").encode()
+    names = {phase.id for phase in parse_plan(data, "PLAN.md").phases}
+    after = rewrite_phases(data, "PLAN.md", [PhaseChange(name, Status.DONE) for name in names])
+    for old, _ in changed(data, after):
+        assert old in ("**Status**: ⏳ Not Started", "- **Status**: Pending (0%)")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_shape_takes_it_or_stays_as_it_is(path: Path) -> None:
+    data = path.read_bytes()
+    plan = parse_plan(data, path.name)
+    for status in (Status.DONE, Status.IN_PROGRESS):
+        after = rewrite_phases(data, path.name, [PhaseChange(phase.id, status) for phase in plan.phases])
+        lines = {phase.places.status.line for phase in plan.phases if phase.places.status is not None}
+        lines |= {
+            phase.places.title_status.line for phase in plan.phases if phase.places.title_status is not None
+        }
+        olds, news = data.splitlines(), after.splitlines()
+        assert {n for n, (old, new) in enumerate(zip(olds, news, strict=True), 1) if old != new} <= lines
+        assert [(t.id, t.status) for t in parse_plan(after, path.name).walk()] == [
+            (t.id, t.status) for t in plan.walk()
+        ]
+
+
+@given(st.text(max_size=300))
+def test_writing_nothing_changes_nothing(text: str) -> None:
+    data = text.encode("utf-8", "surrogatepass")
+    assert rewrite_phases(data, "PLAN.md", []) == data
+
+
+def proven(ledger: Ledger, data: bytes, *tasks: str) -> None:
+    """Evidence that these tasks are done."""
+    plan = parse_plan(data, "PLAN.md")
+    for task in tasks:
+        ledger.append("task.done", run="r", plan=plan.title, mode=Mode.LIVE.value, task=task)
+
+
+def kept(folder: Path, text: str, *tasks: str) -> list[tuple[str, str]]:
+    """What becomes of the phases of a document of which these tasks are proven: their statuses and progress."""
+    path = folder / "PLAN.md"
+    path.write_text(text)
+    ledger = Ledger(folder / "ledger.jsonl")
+    proven(ledger, path.read_bytes(), *tasks)
+    told: list[str] = []
+    keep_true(path, ledger, told.append)
+    assert told == []
+    plan = parse_plan(path.read_bytes(), "PLAN.md")
+    return [(phase.status.value, f"{phase.progress or 0:g}") for phase in plan.phases[:2]]
+
+
+def test_a_phase_is_done_when_all_of_its_tasks_are_proven(tmp_path: Path) -> None:
+    assert kept(tmp_path, PLAN, "1.1", "1.2") == [("done", "100"), ("not_started", "0")]
+
+
+def test_a_phase_with_some_evidence_is_in_progress(tmp_path: Path) -> None:
+    assert kept(tmp_path, PLAN, "1.1") == [("in_progress", "50"), ("not_started", "0")]
+
+
+def test_what_is_only_claimed_does_not_end_a_phase(tmp_path: Path) -> None:
+    ticked = PLAN.replace(
+        "**Task 1.2: Second**\n- **Status**: ⏳ Not Started", "**Task 1.2: Second**\n- **Status**: ✅"
+    )
+    assert ticked != PLAN
+    assert kept(tmp_path, ticked, "1.1") == [("in_progress", "50"), ("not_started", "0")]
+
+
+def test_without_evidence_a_phase_is_left_alone(tmp_path: Path) -> None:
+    ticked = PLAN.replace("⏳ Not Started\n**Progress**: 0%", "✅ Complete\n**Progress**: 100%")
+    assert kept(tmp_path, ticked) == [("done", "100"), ("not_started", "0")]
