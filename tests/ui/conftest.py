@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,6 +39,7 @@ class Dashboard:
     url: str
     pid: int
     errors: Path
+    people: dict[str, str] = field(default_factory=dict)
 
     @property
     def port(self) -> int:
@@ -68,8 +69,8 @@ def dashboard(folder: Path, *arguments: str) -> Iterator[Dashboard]:
         line = process.stdout.readline() if ready else b""
         assert line, f"the page does not start: {errors.read_text()}"
         said = json.loads(line)
-        assert said.keys() == {"url", "pid"}, said
-        yield Dashboard(said["url"], said["pid"], errors)
+        assert said.keys() == {"url", "people", "pid"}, said
+        yield Dashboard(said["url"], said["pid"], errors, said["people"])
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(30)

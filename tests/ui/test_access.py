@@ -97,6 +97,18 @@ def test_a_token_opens_the_page_once_and_a_cookie_stands_in_for_it(served: Dashb
     assert "You act as ben" in ask(served, Cookie=cookie(served, BEN))[1]
 
 
+def test_everybody_has_an_address_of_their_own(tmp_path: Path) -> None:
+    odd = "a+b&c=d/e?f#g%41"
+    plan = tmp_path / "PLAN.md"
+    plan.write_text("# A plan\n")
+    with dashboard(tmp_path, str(plan), "--token", f"ann={ANN}", "--token", f"ben={odd}") as served:
+        assert served.people.keys() == {"ann", "ben"}
+        assert served.people["ann"] == served.url
+        path = served.people["ben"].removeprefix(served.base)
+        kept = (ask(served, path)[2]["Set-Cookie"] or "").partition(";")[0]
+        assert "You act as ben" in ask(served, Cookie=kept)[1]
+
+
 def test_nothing_of_the_page_comes_from_elsewhere(served: Dashboard) -> None:
     _, body, _ = ask(served, Cookie=cookie(served))
     loaded = re.findall(

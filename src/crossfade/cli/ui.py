@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from crossfade.cli.console import DEFAULT_SPEC, JsonOption, SpecOption, emit, fa
 
 JSON = {
     "url": "what to open in a browser; it holds the token, so treat it as a password",
+    "people": "{name: their own address} for each --token NAME=SECRET",
     "pid": "the process that shows the page; SIGTERM ends it",
 }
 
@@ -78,11 +80,16 @@ def run(
             browser=browser,
         )
 
-        def announce(url: str) -> None:
-            emit(
-                {"url": url, "pid": os.getpid()},
-                as_json,
-                lambda: f"{url}\n  (whoever has this address may act on the move; Ctrl-C ends the page)",
-            )
+        def announce(urls: Sequence[str]) -> None:
+            people = {one.name: url for one, url in zip(tokens, urls, strict=True) if one.name}
+
+            def text() -> str:
+                lines = [
+                    f"{one.name}: {url}" if one.name else url for one, url in zip(tokens, urls, strict=True)
+                ]
+                few = "this address" if len(urls) == 1 else "one of these addresses"
+                return "\n".join(lines) + f"\n  (whoever has {few} may act on the move; Ctrl-C ends the page)"
+
+            emit({"url": urls[0], "people": people, "pid": os.getpid()}, as_json, text)
 
         serve(settings, Collected(settings.spec, settings.plan), announce)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -52,15 +53,16 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def address(settings: Settings, port: int) -> str:
-    """What to open in a browser; it holds the token of the first person."""
+def address(settings: Settings, port: int, token: Token) -> str:
+    """What a person opens in a browser; it holds their token."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host  # noqa: S104
     host = "[::1]" if host == "::" else f"[{host}]" if ":" in host else host
-    return f"http://{host}:{port}/?token={settings.tokens[0].secret}"
+    return f"http://{host}:{port}/?token={quote(token.secret, safe='')}"
 
 
-def serve(settings: Settings, collected: Collected, announce: Callable[[str], None]) -> None:
-    """Show the page until SIGTERM or Ctrl-C.  ``announce`` is told its address once it can be opened."""
+def serve(settings: Settings, collected: Collected, announce: Callable[[Sequence[str]], None]) -> None:
+    """Show the page until SIGTERM or Ctrl-C.  ``announce`` is told its addresses once they can be opened, one for
+    each token, in order."""
     with listen(settings.host, settings.port) as door:
         port = int(door.getsockname()[1])
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -108,10 +110,10 @@ def serve(settings: Settings, collected: Collected, announce: Callable[[str], No
                     "`ssh -L` to a page on 127.0.0.1 is the safer way",
                     settings.host,
                 )
-            url = address(settings, port)
-            announce(url)
+            urls = [address(settings, port, token) for token in settings.tokens]
+            announce(urls)
             if settings.browser:
-                webbrowser.open(url)
+                webbrowser.open(urls[0])
             server.run(sockets=[door])
         except KeyboardInterrupt:
             pass
