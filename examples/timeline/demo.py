@@ -196,7 +196,7 @@ def _run(stage: Stage, rate: float, sessions: int, lead_changes: int, *, clicks:
     _play(stage, rate)
 
     plan = folder / PLAN.name
-    plan.write_text(_with_lead_changes(PLAN.read_text(encoding="utf-8"), lead_changes), encoding="utf-8")
+    plan.write_text(with_lead_changes(PLAN.read_text(encoding="utf-8"), lead_changes), encoding="utf-8")
     _show_dashboard(stage, plan)
     _carry_out(stage, plan, clicks=clicks)
     _more_requests(folder, int(rate))
@@ -223,7 +223,7 @@ def _run(stage: Stage, rate: float, sessions: int, lead_changes: int, *, clicks:
     }
 
 
-def _with_lead_changes(plan: str, lead_changes: int) -> str:
+def with_lead_changes(plan: str, lead_changes: int) -> str:
     """The plan with more changes of the lead, there and back, before it stays."""
     last = "5.1"
     more = ""
@@ -236,13 +236,9 @@ def _with_lead_changes(plan: str, lead_changes: int) -> str:
                 f"- **Gate**: `leader == '{side}' && {side}.requests > 200 && {side}.error_rate < 0.01`\n\n"
             )
             last = task
-    return (
-        plan.replace("**Task 5.2:", more + "**Task 5.2:").replace(
-            "- **Dependencies**: Task 5.1\n", f"- **Dependencies**: Task {last}\n", 1
-        )
-        if more
-        else plan
-    )
+    # what waited for the last cutover waits for the last of these
+    plan = plan.replace("- **Dependencies**: Task 5.1\n", f"- **Dependencies**: Task {last}\n")
+    return plan.replace("**Task 5.2:", f"{more}**Task 5.2:")
 
 
 def _show_dashboard(stage: Stage, plan: Path) -> None:

@@ -1,4 +1,4 @@
-"""``crossfade worker``: do the tasks of runs, wherever they were started."""
+"""``crossfade worker``: do the tasks of runs and chunks of copies, wherever they were started."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def run(
     spec: SpecOption = DEFAULT_SPEC,
     as_json: JsonOption = False,
 ) -> None:
-    """Work until SIGTERM or Ctrl-C: do what is ready of any run, and take over what a dead worker left.
+    """Work until SIGTERM or Ctrl-C: do what is ready of any run, take chunks of the move's copy, and take over what a
+    dead worker left.
 
     Several machines need one database (`state: postgresql://…` in the spec). Commands that this worker began go
     on when it ends.

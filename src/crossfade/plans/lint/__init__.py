@@ -99,9 +99,12 @@ def lint(
 
 def _notices(subject: Subject, found: list[Problem]) -> Iterator[Problem]:
     """The reader's notices, but for those that a check tells better."""
-    told = {(one.line, _TOLD_BETTER[one.check]) for one in found if one.check in _TOLD_BETTER}
+    told: dict[int, set[str]] = {}
+    for one in found:
+        if one.check in _TOLD_BETTER:
+            told.setdefault(one.line, set()).add(_TOLD_BETTER[one.check])
     for notice in subject.plan.notices:
-        if not any(notice.source.line == line and words in notice.text for line, words in told):
+        if not any(words in notice.text for words in told.get(notice.source.line, ())):
             yield warning(
                 "reading", notice.source, notice.text, "correct it, so that it is read as it is meant"
             )

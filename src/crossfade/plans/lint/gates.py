@@ -32,6 +32,7 @@ _DECIDES = re.compile(
 _STRING = re.compile(r"(?:\b[rb])?(?:\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')", re.S)
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)((?:\s*\.\s*[A-Za-z_]\w*)*)\s*(\()?")
 _LOOPS = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
+_WORD = re.compile(r"\w+")
 _WORDS = {"true", "false", "null", "in", "int", "uint", "double", "string", "bytes", "bool", "list", "map"}
 
 
@@ -79,27 +80,38 @@ def _gated(subject: Subject) -> set[str]:
         if gate.kind is not GateKind.ROLLBACK:
             owner = survey.top.get(gate.task or "")
             found.update(one for one in (gate.phase, owner.phase if owner else None) if one)
-    for phase in plan.phases:
-        kinds = {gate.kind for gate in plan.gates if gate.id in phase.gates} if phase.gates else set()
-        if kinds - {GateKind.ROLLBACK}:
-            found.add(phase.id)
+    deciding = {gate.id for gate in plan.gates if gate.kind is not GateKind.ROLLBACK}
+    found.update(phase.id for phase in plan.phases if not deciding.isdisjoint(phase.gates))
+    named = _by_first_word(plan.phases)
     for milestone in plan.milestones:
         if milestone.criteria or milestone.description:
-            found.update(_phases_of(milestone, plan.phases))
+            found.update(_phases_of(milestone, named))
     for task in survey.tasks.values():
         if task.gate or task.approve is not None or _DECIDES.search(task.title):
             found.add(survey.top[task.id].phase)
     return found
 
 
-def _phases_of(milestone: Milestone, phases: Collection[Phase]) -> Iterator[str]:
+def _by_first_word(phases: Collection[Phase]) -> dict[str, dict[str, re.Pattern[str]]]:
+    """What finds the id of each phase in a text, by the first word of the id."""
+    found: dict[str, dict[str, re.Pattern[str]]] = {}
+    for phase in phases:
+        name = phase.id.casefold()
+        first = _WORD.search(name)
+        pattern = re.compile(rf"\b{re.escape(name)}\b")
+        found.setdefault(first[0] if first else "", {})[phase.id] = pattern
+    return found
+
+
+def _phases_of(milestone: Milestone, named: dict[str, dict[str, re.Pattern[str]]]) -> Iterator[str]:
     """The phase that a milestone stands in, and the ones that its words name."""
     if milestone.phase:
         yield milestone.phase
     text = f"{milestone.title} {milestone.description} {' '.join(milestone.criteria)}".casefold()
-    for phase in phases:
-        if re.search(rf"\b{re.escape(phase.id.casefold())}\b", text):
-            yield phase.id
+    for word in {"", *_WORD.findall(text)}:
+        for identifier, pattern in named.get(word, {}).items():
+            if pattern.search(text):
+                yield identifier
 
 
 def _name(phase: Phase) -> str:
