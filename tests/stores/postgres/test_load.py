@@ -49,6 +49,36 @@ def test_a_chunk_is_loaded_once(store: PostgresStore, view: View) -> None:
     assert store.chunks(MOVE) == [Chunk(1, 1, 3), Chunk(1, 2, 0)]
 
 
+def test_two_at_the_same_chunk_load_it_once(store: PostgresStore, postgres_url: str, view: View) -> None:
+    """A worker that was taken for dead, and the one who has its chunk now."""
+    begun, go = threading.Event(), threading.Event()
+    counts: list[int] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        begun.set()
+        assert go.wait(30)
+        yield from rows_of(view, [(1, "x"), (2, "y")]).to_batches()
+
+    def slow() -> None:
+        counts.append(store.load(view, batches(), lambda n: Chunk(view.id, 1, n), TOKEN))
+
+    def second() -> None:
+        counts.append(loaded(store, view, [(1, "x"), (2, "y")]))
+
+    threads = [threading.Thread(target=slow), threading.Thread(target=second)]
+    threads[0].start()
+    assert begun.wait(30)
+    threads[1].start()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with app(postgres_url) as c:
+        eventually(lambda: c.execute(waiting).fetchone() == (1,))
+    go.set()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(counts) == [0, 2]
+    assert listed(store, view) == [(1, "x"), (2, "y")]
+
+
 def test_a_chunk_that_fails_half_way_leaves_nothing(store: PostgresStore, view: View) -> None:
     def batches() -> Iterator[pa.RecordBatch]:
         yield from rows_of(view, [(1, "x")]).to_batches()

@@ -16,6 +16,9 @@ from crossfade.stores.postgres.names import OURS, idents, table_in
 
 _BLOCK_ROWS = 65_536
 
+_CHUNKS = 2**32
+"""More chunks than a table has."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Form:
@@ -53,6 +56,11 @@ def load(
     first = chunk(0)
     with db.transaction() as connection:
         state.check_token(connection, token, db, lock="")
+        # a worker that was taken for dead may be at the same chunk: whoever comes second waits, and finds it recorded
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))",
+            [f"{OURS} chunk {token.move}", first.view * _CHUNKS + first.number],
+        )
         known = one(
             connection,
             f"SELECT 1 FROM {OURS}.chunk WHERE move = %s AND view = %s AND number = %s",
