@@ -276,9 +276,11 @@ def _teller(say: Any) -> Any:
             last = known.get(task.id)
             if last is not None and (last.status, last.reason) == (task.status, task.reason):
                 continue
-            if last is None and task.status == "waiting":
+            if task.status == "ready" or (last is None and task.status == "waiting"):
                 continue
             words = f"{task.id} {task.title}: {task.status}"
+            if task.status == "done" and task.started is not None and task.finished is not None:
+                words += f" in {task.finished - task.started:.1f} s"
             if task.reason:
                 words += f": {task.reason}"
             say(words)
