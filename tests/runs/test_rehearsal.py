@@ -100,6 +100,11 @@ PLAN = """# Notes
 - **Gate**: `new.requests > 100`
 - **Dependencies**: Task 3
 
+**Task 4.1: See where it is**
+- **Run**: `case "$CROSSFADE_STATE" in *crossfade-rehearsal-*) ;; *) exit 9 ;; esac`
+- **Rehearse**: yes
+- **Dependencies**: Task 4
+
 **Task 5: Stay**
 - **Run**: `crossfade complete; touch {touched}`
 - **Dependencies**: Task 4
@@ -122,6 +127,7 @@ def test_a_plan_is_rehearsed_by_the_verb_and_the_schedule_reckons_with_it(
             capture_output=True,
             text=True,
             check=False,
+            env=os.environ | {"CROSSFADE_STATE": f"sqlite:///{tmp_path}/real.sqlite"},
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)

@@ -65,7 +65,7 @@ class Commands:
     """Runs commands on this machine, and waits for those that run elsewhere.
 
     ``folder`` keeps their outputs (one folder for each run and task), ``cwd`` is where they run, ``spec`` is put
-    into CROSSFADE_SPEC, ``secrets`` are masked in everything that is kept, ``by`` says in the rows who asked.
+    into CROSSFADE_SPEC and the database's address into CROSSFADE_STATE, ``secrets`` are masked in everything that is kept, ``by`` says in the rows who asked.
     """
 
     def __init__(
@@ -203,6 +203,8 @@ class Commands:
     def _environment(self, wanted: Wanted, key: str) -> dict[str, str]:
         task = wanted.task.removesuffix("/undo")
         found = {"CROSSFADE_RUN": wanted.run, "CROSSFADE_TASK": task, "CROSSFADE_ATTEMPT_KEY": key}
+        # whatever it asks of the runs is asked of those that it belongs to, in a rehearsal the scratch ones
+        found["CROSSFADE_STATE"] = self._url
         return found if self._spec is None else found | {"CROSSFADE_SPEC": str(self._spec)}
 
     def _place(self, wanted: Wanted) -> Path:
