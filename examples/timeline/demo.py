@@ -232,7 +232,7 @@ def with_lead_changes(plan: str, lead_changes: int) -> str:
             task = f"5.1.{2 * number + (1 if side == 'old' else 2)}"
             more += (
                 f"**Task {task}: Once more {name}**\n- **Owner**: operations\n- **Deliverable**: the {side} side leads\n"
-                f"- **Dependencies**: Task {last}\n- **Status**: ⏳ Not Started\n- **Run**: `crossfade {verb}`\n"
+                f"- **Dependencies**: Task {last}\n- **Status**: ⏳ Not Started\n- **Run**: `crossfade {verb}`\n- **Retry**: 2\n"
                 f"- **Gate**: `leader == '{side}' && {side}.requests > 200 && {side}.error_rate < 0.01`\n\n"
             )
             last = task
