@@ -193,11 +193,12 @@ class Follower:
             with self._surviving("note"):
                 self.move.stores[standing.follower].note(self.move.spec.move, {"followed_at": self._equal_at})
         if self._since.is_over(now):
-            told, self._since = self._since, _Stretch()
+            told = self._since
             with self._surviving("evidence"):
                 self.move.ledger.append(
                     "follow.lag", lag=round(told.longest_lag, 3), passes=told.passes, keys=told.keys
                 )
+                self._since = _Stretch()
         if now - self._trimmed_at >= _TRIM and passes.position is not None:
             self._trimmed_at = now
             with self._surviving("trim"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crossfade.errors import PlanError
 from crossfade.ledger import Ledger
-from crossfade.plans.model import Plan, Status
+from crossfade.plans.model import Plan, Status, Task
 from crossfade.plans.reading import parse_plan
 from crossfade.plans.survey import Survey
 from crossfade.plans.truth import State, TaskTruth, percent, progress_of, truth
@@ -38,10 +38,7 @@ def keep_true(path: Path, ledger: Ledger, warn: Callable[[str], None]) -> None:
         plan = parse_plan(data, str(path))
         truths = truth(plan, ledger.read())
         written = rewrite(data, plan, list(_changes(plan, truths))).data
-        try:
-            written = rewrite_phases(written, str(path), list(_phase_changes(plan, truths)))
-        except PlanError as error:
-            warn(f"the phases were not kept true: {error}")
+        written = _with_phases(written, str(path), ledger, warn)
         if written != data:
             _replace(path, data, written)
     except PlanError as error:
@@ -57,22 +54,46 @@ def _changes(plan: Plan, truths: Mapping[str, TaskTruth]) -> Iterator[Change]:
             continue
         status = _WRITTEN[known.status]
         at = known.proof.at.date()
+        done = known.status is State.DONE
+        progress = 100.0 if done and task.places.progress is not None else None
+        if not done and task.places.progress is not None and task.progress == 100.0:
+            progress = 0.0
         yield Change(
             task=task.id,
             line=task.source.line,
             status=None if status is task.status else status,
-            progress=100.0 if known.status is State.DONE and task.progress is not None else None,
-            finished=at if known.status is State.DONE and task.finished is None else None,
-            evidence=_link(known) if known.status is State.DONE else None,
+            progress=progress,
+            finished=at if done and task.finished is None else None,
+            evidence=_link(known) if done else None,
+            withdrawn=not done,
         )
 
 
+def _with_phases(data: bytes, path: str, ledger: Ledger, warn: Callable[[str], None]) -> bytes:
+    """The document with what follows for its phases, if that says nothing new of any task: tasks with no status of
+    their own take that of their phase."""
+    plan = parse_plan(data, path)
+    entries = list(ledger.read())
+    before = truth(plan, entries)
+    try:
+        written = rewrite_phases(data, path, list(_phase_changes(plan, before)))
+    except PlanError as error:
+        warn(f"the phases were not kept true: {error}")
+        return data
+    if written != data and truth(parse_plan(written, path), entries) != before:
+        return data
+    return written
+
+
 def _phase_changes(plan: Plan, truths: Mapping[str, TaskTruth]) -> Iterator[PhaseChange]:
-    """Of each phase in which something was proven: what follows from its tasks.  Done takes evidence of all of
-    them; one that is only claimed keeps it from that."""
+    """Of each phase in which something was proven, and all of whose tasks speak for themselves: what follows from
+    them.  Done takes evidence of all; one that is only claimed keeps it from that.  What the document skips stays."""
     survey = Survey(plan)
     for phase in plan.phases:
-        inside = [truths[task.id] for task in survey.tasks_inside(phase)]
+        tasks = survey.tasks_inside(phase)
+        inside = [truths[task.id] for task in tasks]
+        if phase.implicit or phase.status is Status.SKIPPED or not all(map(_speaks, tasks)):
+            continue
         if not any(known.proof is not None for known in inside):
             continue
         counted = {known.status for known in inside} - {State.SKIPPED}
@@ -81,9 +102,15 @@ def _phase_changes(plan: Plan, truths: Mapping[str, TaskTruth]) -> Iterator[Phas
         elif counted & {State.FAILED, State.BLOCKED}:
             status = Status.BLOCKED
         else:
-            status = Status.IN_PROGRESS
-        share = percent(progress_of(truths, survey.tasks_inside(phase)).done)
+            status = Status.NOT_STARTED if counted == {State.NOT_STARTED} else Status.IN_PROGRESS
+        share = percent(progress_of(truths, tasks).done)
         yield PhaseChange(phase.id, None if status is phase.status else status, float(share))
+
+
+def _speaks(task: Task) -> bool:
+    """Whether the document says of the task itself how far it is."""
+    places = task.places
+    return any(one is not None for one in (places.status, places.title_status, places.box))
 
 
 def _link(known: TaskTruth) -> Link | None:

@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossfade import __version__
 from crossfade.errors import CrossfadeError, LeaseLost, Refused
 from crossfade.lease import is_alive
+from crossfade.masking import mask
 from crossfade.move import Move
 from crossfade.report import Reporter
 from crossfade.runs.chunks import ChunkOrder, ChunkStatus
 from crossfade.runs.database import is_shared
+from crossfade.runs.workers import STALE
 from crossfade.stores.base import Side, Token
 from crossfade.sync.copy import load_chunk, planned
 from crossfade.sync.mapping import Pair
@@ -45,13 +48,15 @@ _KINDS_OF_FILES = frozenset({"sqlite"})
 
 def agreed(move: Move) -> str:
     """A digest of the two databases and of what is copied from where to where, for two processes to compare."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr((__version__,)).encode())
     for side in Side:
-        digest.update(repr(move.stores[side].identity()).encode())
+        # the address without its password, because it may name a schema
+        digest.update(
+            repr((move.stores[side].identity(), mask(move.spec.side(side).store.get_secret_value()))).encode()
+        )
     for pair in move.mapping().pairs:
-        for view in (pair.old, pair.new):
-            fields = [(field.name, field.column.name, str(field.type)) for field in view.fields]
-            digest.update(repr((view.id, view.table.name, view.key, fields, pair.reject)).encode())
+        # whole, so that nothing that a mapping may come to know is left out
+        digest.update(repr((pair.old, pair.new, pair.create, pair.rule, pair.reject)).encode())
     return digest.hexdigest()
 
 
@@ -103,21 +108,19 @@ class SharedCopy:
     ) -> None:
         mark = agreed(self._move)
         here = any(store.kind in _KINDS_OF_FILES for store in self._move.stores.values())
-        self._engine.offer_chunks(
-            [
-                ChunkOrder(
-                    move=token.move,
-                    epoch=token.epoch,
-                    lease=token.lease,
-                    table=table,
-                    number=number,
-                    agreed=mark,
-                )
-                for table, number in chunks
-            ],
-            here=here,
-        )
+        orders = [
+            ChunkOrder(
+                move=token.move,
+                epoch=token.epoch,
+                lease=token.lease,
+                table=table,
+                number=number,
+                agreed=mark,
+            )
+            for table, number in chunks
+        ]
         try:
+            self._engine.offer_chunks(orders, here=here)
             self._watch(token.lease, done)
         finally:
             with contextlib.suppress(CrossfadeError):
@@ -131,7 +134,7 @@ class SharedCopy:
         while True:
             began = time.monotonic()
             states = self._engine.chunk_states(lease)
-            living = {worker.executor: worker.name for worker in self._engine.living_workers()}
+            living = self._at_work()
             waiting = False
             for state in states:
                 who = living.get(state.worker, state.worker)
@@ -152,6 +155,15 @@ class SharedCopy:
                 self._reporter.say("no worker takes the rest of the chunks; this process copies them")
                 return
             time.sleep(max(_LOOK, _SPARE * (now - began)))
+
+    def _at_work(self) -> dict[str, str]:
+        """The workers that give signs of life, by executor.  A process that is stopped lives, and gives none."""
+        now = self._engine.database.now()
+        return {
+            worker.executor: worker.name
+            for worker in self._engine.living_workers()
+            if now - worker.heartbeat < STALE
+        }
 
 
 # --- the worker ------------------------------------------------------------------------
@@ -185,10 +197,12 @@ class Loader:
         lease = state.lease if state is not None else None
         if state is None or lease is None or lease.token != order.lease or not is_alive(lease, time.time()):
             raise LeaseLost("nobody copies under that lease any more", where=order.move)
-        over = planned(state.notes["plan"], order.table)[order.number]
+        plan = state.notes.get("plan")
+        if not plan:
+            raise LeaseLost("the copy is complete", where=order.move)
+        over = planned(plan, order.table)[order.number]
         token = Token(order.move, order.epoch, order.lease)
-        rows, _ = load_chunk(move.stores[Side.OLD], follower, pair, Side.OLD, order.number, over, token, stop)
-        return rows
+        return load_chunk(move.stores[Side.OLD], follower, pair, Side.OLD, order.number, over, token, stop)
 
     def close(self) -> None:
         """Close the databases."""

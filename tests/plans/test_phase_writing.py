@@ -136,3 +136,116 @@ def test_what_is_only_claimed_does_not_end_a_phase(tmp_path: Path) -> None:
 def test_without_evidence_a_phase_is_left_alone(tmp_path: Path) -> None:
     ticked = PLAN.replace("⏳ Not Started\n**Progress**: 0%", "✅ Complete\n**Progress**: 100%")
     assert kept(tmp_path, ticked) == [("done", "100"), ("not_started", "0")]
+
+
+UNDONE = """# Plan
+
+**Task 1: First**
+- **Status**: ⏳ Not Started
+- **Progress**: 0%
+- **Finished**: -
+- **Evidence**: [a photo](photo.png)
+- **Run**: `true`
+
+| Task | Status | Progress | Finished | Evidence | Run |
+|---|---|---|---|---|---|
+| Row | Not started | 0% | | | `true` |
+"""
+
+
+def test_what_was_undone_does_not_keep_its_end_and_its_evidence(tmp_path: Path) -> None:
+    path = tmp_path / "PLAN.md"
+    path.write_text(UNDONE)
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    told: list[str] = []
+    [first, row] = [task.id for task in parse_plan(path.read_bytes(), "PLAN.md").walk()]
+    proven(ledger, path.read_bytes(), first, row)
+    keep_true(path, ledger, told.append)
+    done = path.read_text()
+    assert done.count("100%") == 2
+    assert done.count("ledger ") == 2
+    assert "[a photo](photo.png), ledger 1 (" in done
+    for task in (first, row):
+        ledger.append("task.undone", run="r", plan="Plan", mode=Mode.LIVE.value, task=task)
+    keep_true(path, ledger, told.append)
+    undone = path.read_text()
+    assert "ledger" not in undone
+    assert "100%" not in undone
+    assert "[a photo](photo.png)\n" in undone
+    assert undone.count("Not Started") + undone.count("Not started") == 2
+    assert [task.finished for task in parse_plan(undone.encode(), "PLAN.md").walk()] == [None, None]
+    proven(ledger, path.read_bytes(), first, row)
+    keep_true(path, ledger, told.append)
+    again = path.read_text()
+    assert [part[:2] for part in again.split("ledger ")[1:]] == ["5 ", "6 "]
+    proven(ledger, path.read_bytes(), first)
+    keep_true(path, ledger, told.append)
+    assert [part[:2] for part in path.read_text().split("ledger ")[1:]] == ["7 ", "6 "]
+    assert told == []
+
+
+def lines_written(folder: Path, text: str, *tasks: str, event: str = "task.done") -> set[str]:
+    """The lines that keeping it true puts into a document; the second time there is nothing more to say."""
+    path = folder / "PLAN.md"
+    path.write_text(text)
+    ledger = Ledger(folder / "ledger.jsonl")
+    plan = parse_plan(path.read_bytes(), "PLAN.md")
+    for task in tasks:
+        ledger.append(event, run="r", plan=plan.title, mode=Mode.LIVE.value, task=task)
+    told: list[str] = []
+    keep_true(path, ledger, told.append)
+    once = path.read_text()
+    keep_true(path, ledger, told.append)
+    assert path.read_text() == once
+    assert told == []
+    return {line.partition(" (")[0] for line in set(once.splitlines()) - set(text.splitlines())}
+
+
+OWN = "**Evidence**: ledger 1"
+
+
+def test_a_phase_whose_tasks_take_their_status_from_it_is_left_alone(tmp_path: Path) -> None:
+    text = (
+        "# Plan\n\n## Phase 1: Setup\n**Status**: Complete\n\n### Task 1.1: A\n**Run**: `true`\n\n"
+        "### Task 1.2: B\n**Effort**: 3 hours\n"
+    )
+    written = lines_written(tmp_path, text, "1.1")
+    assert "**Status**: In Progress" not in written
+    assert OWN in written
+
+
+@pytest.mark.parametrize("event", ["task.done", "task.failed"])
+def test_a_skipped_phase_stays_skipped(tmp_path: Path, event: str) -> None:
+    text = (
+        "# Plan\n\n## Phase 1: Setup\n**Status**: Skipped\n\n### Task 1.1: A\n**Status**: Not started\n"
+        "**Run**: `true`\n\n### Task 1.2: B\n**Run**: `true`\n"
+    )
+    lines_written(tmp_path, text, "1.1", event=event)
+    plan = parse_plan((tmp_path / "PLAN.md").read_bytes(), "PLAN.md")
+    assert plan.phases[0].status is Status.SKIPPED
+
+
+@pytest.mark.parametrize("status", ["Approved", "✅ Approved by board", "Draft"])
+def test_what_a_document_says_of_itself_is_nobody_elses_status(tmp_path: Path, status: str) -> None:
+    text = (
+        f"# Plan\n\n**Status**: {status}\n**Progress**: 10%\n\n### Task 1.1: A\n**Status**: Not started\n"
+        "**Run**: `true`\n\n### Task 1.2: B\n**Status**: Not started\n"
+    )
+    written = lines_written(tmp_path, text, "1.1")
+    assert not [line for line in written if "pproved" in line]
+    after = (tmp_path / "PLAN.md").read_text()
+    assert f"# Plan\n\n**Status**: {status}\n**Progress**: 10%\n" in after
+
+
+def test_a_phase_whose_tasks_were_all_undone_is_not_in_progress(tmp_path: Path) -> None:
+    text = "# Plan\n\n## Phase 1: A\n**Status**: Not started\n\n### Task 1.1: A\n**Status**: Not started\n**Run**: `true`\n"
+    assert lines_written(tmp_path, text, "1.1", event="task.undone") == set()
+
+
+def test_bars_of_a_table_of_phases_stay_where_they_are(tmp_path: Path) -> None:
+    text = (
+        "# Plan\n\n| Phase            | Status      | Progress |\n|------------------|-------------|----------|\n"
+        "| Phase 1: Prepare | Not started | 0%       |\n\n## Phase 1: Prepare\n\n### Task 1.1: A\n"
+        "**Status**: Not started\n**Run**: `true`\n"
+    )
+    assert "| Phase 1: Prepare | Complete    | 100%     |" in lines_written(tmp_path, text, "1.1")

@@ -43,10 +43,10 @@ class Shop:
         self.desk = Engine(state, folder=folder / "desk", move="shop")
         self.desk.prepare()
 
-    def write(self, name: str, extra: str = "") -> Path:
+    def write(self, name: str, extra: str = "", new: str | None = None) -> Path:
         path = self.folder / name
         path.write_text(
-            f'move: shop\nold: {{store: "sqlite:///{self.old}"}}\nnew: {{store: "{self.new}"}}\n'
+            f'move: shop\nold: {{store: "sqlite:///{self.old}"}}\nnew: {{store: "{new or self.new}"}}\n'
             f'state: "{self.state}"\nchunk_rows: 100\nworkers: 1\n{extra}'
         )
         return path
@@ -167,11 +167,29 @@ def test_the_last_worker_is_killed_and_the_copy_ends_all_the_same(shop: Shop) ->
     shop.equal()
 
 
-def test_a_worker_with_another_spec_copies_nothing(shop: Shop) -> None:
+@pytest.mark.parametrize("what", ["tables", "schema", "type"])
+def test_a_worker_with_another_spec_copies_nothing(shop: Shop, what: str) -> None:
+    """It would read or write something else, and record that as the chunk."""
     with closing(sqlite3.connect(shop.old)) as db:
         db.execute("CREATE TABLE others (id INTEGER PRIMARY KEY)")
         db.commit()
-    shop.worker("w1", shop.write("other.yaml", "tables: {exclude: [others]}\n"))
+    if what == "schema":
+        with psycopg.connect(shop.new, autocommit=True) as connection:
+            connection.execute("CREATE SCHEMA blue")
+            connection.execute("CREATE TABLE blue.notes (id bigint PRIMARY KEY, text text NOT NULL)")
+            connection.execute("CREATE TABLE blue.others (id bigint PRIMARY KEY)")
+    other = shop.write(
+        "other.yaml",
+        {
+            "tables": "tables: {exclude: [others]}\n",
+            "schema": "",
+            "type": "tables: {rules: {notes: {columns: {text: {type: text}}}}}\n",
+        }[what],
+        new=f"{shop.new}{'&' if '?' in shop.new else '?'}options=-csearch_path%3Dblue"
+        if what == "schema"
+        else None,
+    )
+    shop.worker("w1", other)
     assert shop.copied(shop.copy()) == (ROWS, {})
     assert "other databases or other tables" in shop.said()
     shop.equal()

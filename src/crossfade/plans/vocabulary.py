@@ -52,7 +52,8 @@ class Vocabulary:
             if task.places.box is not None:
                 self._boxes[book.text(task.places.box)] += 1
         for phase in plan.phases:
-            self._learn("phase", phase.places.status)
+            if not phase.implicit:  # what the document says of itself ("Approved") is said of no task
+                self._learn("phase", phase.places.status)
 
     def _learn(self, shape: str, span: Span | None) -> None:
         if span is None or span.start == span.end:

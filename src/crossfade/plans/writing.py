@@ -17,6 +17,7 @@ differently, nothing is returned but an error.
 from __future__ import annotations
 
 import datetime
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,12 +41,19 @@ _NAMES = {
 }
 
 
+_DASH = "-"
+_ENTRY = re.compile(r"ledger \d+ \([0-9a-f]{12}\)")
+"""An entry of the ledger, as `crossfade.keeping` names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What became of one task; fields that are ``None`` stay as they are.
 
     ``task`` is its id, ``line`` the line on which it stood when the plan was read (if given, it is checked).
     ``progress`` is 0 to 100.  ``status_text`` are words to use for the status instead of the document's own.
+    ``withdrawn``: it is not done any more, so the day of its end and the entries of the ledger that stand for it are
+    taken back; links of other kinds are somebody's own, and stay.
     """
 
     task: str
@@ -56,6 +64,7 @@ class Change:
     started: datetime.date | None = None
     finished: datetime.date | None = None
     evidence: Link | None = None
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +209,19 @@ class _Writer:
                 self._date(task, name, date, added)
         if change.evidence is not None:
             self._evidence(task, change.evidence, added)
+        elif change.withdrawn:
+            self._withdraw(task)
         self._insert(task, added)
 
     def write_phase(self, phase: Phase, change: PhaseChange) -> None:
         """The edits of one phase, as of a task that stands where its own words stand."""
         places = phase.places.model_copy(update={"insertion": None, "box": None})
+        spans = [one for one in (places.status, places.progress) if one is not None]
+        in_table = any("|" in self.book.lines[one.line - 1].text for one in spans)
         task = Task(
             id=phase.id,
             title=phase.title,
-            kind=TaskKind.TASK,
+            kind=TaskKind.ROW if in_table else TaskKind.TASK,
             source=phase.source,
             status=phase.status,
             places=places,
@@ -349,9 +362,13 @@ class _Writer:
 
     def _evidence(self, task: Task, link: Link, added: list[tuple[str, str]]) -> None:
         text = _link_text(link, in_table=task.kind is TaskKind.ROW)
+        span = task.places.evidence
+        if span is not None and not link.target and (old := _ENTRY.search(self.book.text(span))):
+            if old[0] != text:
+                self._put(task, span, _ENTRY.sub(text, self.book.text(span), count=1))
+            return
         if any(_address(known.target) == _address(link.target) for known in task.evidence):
             return
-        span = task.places.evidence
         if span is None:
             if task.places.insertion is not None:
                 added.append(("evidence", text))
@@ -363,6 +380,16 @@ class _Writer:
             self._put(task, span, text)
         else:
             self._put(task, Span(line=span.line, start=span.end, end=span.end), f", {text}")
+
+    def _withdraw(self, task: Task) -> None:
+        """Take back the day of its end and the entries of the ledger."""
+        if task.places.finished is not None and task.finished is not None:
+            self._put(task, task.places.finished, _DASH)
+        span = task.places.evidence
+        present = self.book.text(span) if span is not None else ""
+        if span is not None and _ENTRY.search(present):
+            kept = [one for one in present.split(", ") if not _ENTRY.fullmatch(one.strip())]
+            self._put(task, span, ", ".join(kept) or _DASH)
 
     # --- bytes -----------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ _BETWEEN = frozenset({"&&", "||", ";"})
 _EXPANDED = re.compile(r"[$`\n\r\\*?\[~{}#]")
 _FLAGS = frozenset({"--accept-loss", "--cut-off", "--detach", "--json", "--repair", "--stop"})
 _VALUED = frozenset({"--interval", "--reason"})
+_OPERATOR = re.compile(r"[();<>|&]+")
 _SHARE = re.compile(r"^\d+(\.\d+)?%?$")
 
 
@@ -51,7 +52,7 @@ def is_harmless(command: str) -> bool:
             calls.append([])
         else:
             calls[-1].append(token)
-    return all(_is_verb(call) for call in calls)
+    return all(_is_verb(call) and not any(map(_OPERATOR.fullmatch, call)) for call in calls)
 
 
 def _is_verb(call: list[str]) -> bool:

@@ -50,7 +50,12 @@ def needs_of(plan: Plan) -> dict[str, Needs]:
     survey = Survey(plan)
     ordering = Ordering(survey)
     ordering.demand_no_cycle()
-    executable = {identifier for identifier, task in survey.tasks.items() if is_executable(task)}
+    executable = {
+        identifier
+        for identifier, task in survey.tasks.items()
+        # also when it is its phase that the document skips
+        if is_executable(task) and survey.status(task) is not Status.SKIPPED
+    }
     walk = _Walk(plan, survey, ordering, executable)
     return {
         identifier: walk.needs(task) for identifier, task in survey.tasks.items() if identifier in executable

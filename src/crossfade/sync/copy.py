@@ -78,11 +78,9 @@ def copy(
         for number, over in enumerate(plan[pair.id])
         if (pair.id, number) not in finished
     ]
-    rows = {pair.name: 0 for pair in pairs}
-    rejected = 0
     shared: Counter[str] = Counter()
+    before = set(finished)
     if elsewhere is not None:
-        before = set(finished)
         names = {pair.id: pair.name for pair in pairs}
 
         def taken(table: int, count: int, who: str) -> None:
@@ -91,22 +89,12 @@ def copy(
 
         elsewhere.take([(pair.id, number) for pair, number, _ in tasks if not pair.reject], token, taken)
         finished = _finished(follower, token.move)
-        for (table, number), chunk in finished.items():
-            if (table, number) not in before:
-                rows[names[table]] += chunk.rows
         tasks = [task for task in tasks if (task[0].id, task[1]) not in finished]
-    lock = threading.Lock()
     stopped = threading.Event()
 
     def one(pair: Pair, number: int, over: KeyRange) -> None:
-        nonlocal rejected
-        if stopped.is_set():
-            return
-        count, lost = load_chunk(leader, follower, pair, leads, number, over, token, rejects)
-        with lock:
-            rows[pair.name] += count
-            rejected += lost
-        progress(pair.name, count)
+        if not stopped.is_set():
+            progress(pair.name, load_chunk(leader, follower, pair, leads, number, over, token, rejects))
 
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="copy") as pool:
         futures: list[Future[None]] = [pool.submit(one, *task) for task in tasks]
@@ -115,7 +103,10 @@ def copy(
             stopped.set()
     for future in futures:
         future.result()
-    return Copied(rows, resumed, rejected, dict(shared))
+    # whoever copied it: what stands there counts
+    made = [chunk for key, chunk in _finished(follower, token.move).items() if key not in before]
+    rows = {pair.name: sum(chunk.rows for chunk in made if chunk.view == pair.id) for pair in pairs}
+    return Copied(rows, resumed, sum(chunk.rejected for chunk in made), dict(shared))
 
 
 def load_chunk(
@@ -127,13 +118,12 @@ def load_chunk(
     over: KeyRange,
     token: Token,
     rejects: RejectSink,
-) -> tuple[int, int]:
-    """Copy one chunk; its rows (0 when it is recorded already), and how many were rejected."""
+) -> int:
+    """Copy one chunk; its rows, 0 when it is recorded already."""
     source, target = pair.view(leads), pair.view(leads.other)
     lost = _Counting(rejects)
     batches = _batches(leader, follower, source, target, over, lost)
-    rows = follower.load(target, batches, lambda n: Chunk(pair.id, number, n, lost.count), token)
-    return rows, lost.count
+    return follower.load(target, batches, lambda n: Chunk(pair.id, number, n, lost.count), token)
 
 
 def _finished(follower: Store, move: str) -> dict[tuple[int, int], Chunk]:

@@ -12,6 +12,7 @@ import pytest
 from crossfade.errors import LeaseLost, Refused, StoreError
 from crossfade.stores.base import Chunk, Token, View
 from crossfade.stores.postgres import PostgresStore
+from crossfade.stores.postgres import load as load_module
 from crossfade.stores.postgres.load import settle
 from tests.stores.postgres.scene import (
     MOVE,
@@ -77,6 +78,38 @@ def test_two_at_the_same_chunk_load_it_once(store: PostgresStore, postgres_url: 
         thread.join(30)
     assert sorted(counts) == [0, 2]
     assert listed(store, view) == [(1, "x"), (2, "y")]
+
+
+def test_a_session_that_was_stopped_in_a_chunk_keeps_nobody_from_it(
+    store: PostgresStore, postgres_url: str, view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_module, "_PATIENCE", 0.2)
+    begun, go = threading.Event(), threading.Event()
+    ends: list[object] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from rows_of(view, [(1, "x")]).to_batches()
+        begun.set()
+        assert go.wait(30)
+        yield from rows_of(view, [(2, "y")]).to_batches()
+
+    def stopped() -> None:
+        try:
+            ends.append(store.load(view, batches(), lambda n: Chunk(view.id, 1, n), TOKEN))
+        except StoreError as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=stopped)
+    thread.start()
+    try:
+        assert begun.wait(30)
+        assert loaded(store, view, [(1, "x"), (2, "y")]) == 2
+    finally:
+        go.set()
+        thread.join(30)
+    assert isinstance(ends[0], StoreError)
+    assert listed(store, view) == [(1, "x"), (2, "y")]
+    assert store.chunks(MOVE) == [Chunk(1, 1, 2)]
 
 
 def test_a_chunk_that_fails_half_way_leaves_nothing(store: PostgresStore, view: View) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import psycopg
 import pyarrow as pa
 
+from crossfade.errors import StoreUnreachable
 from crossfade.stores.base import Chunk, Token, View
 from crossfade.stores.postgres import state
 from crossfade.stores.postgres.connection import Database, one
@@ -18,6 +21,20 @@ _BLOCK_ROWS = 65_536
 
 _CHUNKS = 2**32
 """More chunks than a table has."""
+
+_PATIENCE = 20
+"""Seconds that somebody else may still be at a chunk that was given to us."""
+
+_ROUNDS = 3
+
+_END_HOLDER = """
+    SELECT pg_terminate_backend(l.pid)
+    FROM pg_locks l, (SELECT hashtextextended(%s, %s) AS key) k
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.classid::bigint = (k.key >> 32) & 4294967295 AND l.objid::bigint = k.key & 4294967295
+"""
+"""A lock by one number of 64 bits is told as two of 32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +73,7 @@ def load(
     first = chunk(0)
     with db.transaction() as connection:
         state.check_token(connection, token, db, lock="")
-        # a worker that was taken for dead may be at the same chunk: whoever comes second waits, and finds it recorded
-        connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))",
-            [f"{OURS} chunk {token.move}", first.view * _CHUNKS + first.number],
-        )
+        _alone(connection, f"{OURS} chunk {token.move}", first.view * _CHUNKS + first.number)
         known = one(
             connection,
             f"SELECT 1 FROM {OURS}.chunk WHERE move = %s AND view = %s AND number = %s",
@@ -92,6 +105,31 @@ def load(
             [token.move, done.view, done.number, done.rows, done.rejected],
         )
     return rows
+
+
+def _alone(connection: psycopg.Connection[Any], name: str, number: int) -> None:
+    """Have this chunk for this transaction alone: whoever comes second waits, and finds it recorded.
+
+    A worker that was taken for dead may still be at the chunk.  One that does not end within `_PATIENCE` was stopped
+    in the middle of it, for nothing else takes a chunk that somebody alive has: its session is ended, and with it
+    what it had written.
+    """
+    key = [name, number]
+    for _ in range(_ROUNDS):
+        connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}s'")
+        try:
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", key)
+        except psycopg.errors.LockNotAvailable:
+            connection.execute(_END_HOLDER, key)
+        else:
+            connection.execute("SET LOCAL lock_timeout = 0")
+            return
+    raise StoreUnreachable(
+        "another session keeps a chunk of the copy and cannot be ended",
+        where="copy",
+        todo="end it (see pg_stat_activity), then run `crossfade copy` again",
+    )
 
 
 def chunks(db: Database, move: str) -> list[Chunk]:
