@@ -31,8 +31,13 @@ class Exported:
     files: tuple[str, ...]
 
 
-def ledger_of(spec: Path) -> Path:
-    """The ledger of a move.  ``SpecError``."""
+def ledger_of(spec: Path, *, given: bool = True) -> Path:
+    """The ledger of a move; without a spec (``given`` says that it was named) the one of runs in this folder.
+    ``SpecError``."""
+    if not given and not spec.exists():
+        kept = Path(".crossfade") / "ledger.jsonl"
+        if kept.exists():
+            return kept
     return specs.load(spec).state / "ledger.jsonl"
 
 

@@ -25,7 +25,7 @@ from crossfade.plans.model import Plan
 from crossfade.plans.reading import parse_plan
 from crossfade.runs.approvals import WITHIN
 from crossfade.runs.database import is_shared
-from crossfade.runs.order import Mode, RunInput, input_of
+from crossfade.runs.order import Mode, RunInput, digest_of, input_of
 from crossfade.runs.people import Person
 from crossfade.runs.results import Outcome, RunResult
 from crossfade.runs.state import RunState
@@ -78,6 +78,12 @@ def setting_of(spec: Path, *, given: bool, plan: Path | None = None, state: str 
         loaded = specs.load(spec)
         url = state or loaded.runs_database.get_secret_value()
         return Setting(url, loaded.state, spec.resolve(), loaded)
+    if plan is not None and not plan.exists():
+        raise PlanError(
+            "the plan cannot be read: there is no such file",
+            where=str(plan),
+            todo="name the plan's Markdown file",
+        )
     folder = (plan.parent if plan is not None else Path.cwd()).resolve() / ".crossfade"
     return Setting(state or f"sqlite:///{folder / 'runs.sqlite'}", folder)
 
@@ -195,6 +201,12 @@ def order_of(
         again=again,
         claimed_ok=claimed_ok,
     )
+
+
+def differs(order: RunInput, plan: Plan) -> bool:
+    """Whether the plan tells to do something else than a run that began earlier does."""
+    now = {task.id: digest_of(task) for task in plan.walk()}
+    return any(now.get(task.id) != task.digest for task in order.tasks)
 
 
 def going(engine: Engine, plan: Plan, setting: Setting) -> str | None:

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from crossfade.cli import GROUPS, VERBS, app
+from crossfade.ledger import Ledger
+from tests.runs.scene import until
 
 PLAN = """\
 # A small plan
@@ -213,3 +216,66 @@ def test_whoever_started_a_run_does_not_approve_it(plan: Path) -> None:
     assert json.loads(out)["outcome"] == "done"
     code, answer = run("reject", "1.2", "--plan", str(plan), "--reason", "too late", user="ben")
     assert (code, answer["what"]) == (2, "no run goes on")
+
+
+def works(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_what_is_cancelled_has_ended_before_it_is_done_again(plan: Path) -> None:
+    folder = plan.parent
+    loop = "echo $$ >> pids; while [ ! -e go ]; do sleep 0.02; done; echo end >> ends"
+    plan.write_text(
+        f"# Long\n\n**Task 1: Long**\n- **Status**: ⏳ Not Started\n- **Run**: `{loop}`\n", encoding="utf-8"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crossfade", "run", str(plan)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+    )
+    try:
+        until(lambda: (folder / "pids").exists() and (folder / "pids").read_text().endswith("\n"), "it runs")
+        process.kill()
+        process.wait()
+        code, answer = run("run", str(plan), "--cancel")
+        assert (code, answer["outcome"]) == (0, "cancelled")
+        [pid] = map(int, (folder / "pids").read_text().split())
+        assert not works(pid), "it would run beside its successor"
+        assert "Not Started" in plan.read_text(encoding="utf-8")
+        stopped = [
+            e for e in Ledger(folder / ".crossfade" / "ledger.jsonl").read() if e.event == "command.stopped"
+        ]
+        assert [one.data["task"] for one in stopped] == ["1"]
+    finally:
+        (folder / "go").touch()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    code, answer = run("run", str(plan))
+    assert (code, answer["tasks"]) == (0, {"1": "done"})
+    assert (folder / "ends").read_text() == "end\n"
+
+
+def test_a_place_that_cannot_be_is_told_and_not_traced(plan: Path) -> None:
+    for state in ("sqlite:////proc/x.db", f"sqlite:///{plan}/x.db"):
+        code, answer = run("run", str(plan), "--state", state)
+        assert (code, answer["what"].startswith("the database of the runs cannot be made")) == (3, True), (
+            answer
+        )
+    code, answer = run("run", str(plan), "--state", str(plan.parent))
+    assert (code, "sqlite:////absolute/path" in answer["todo"]) == (2, True)
+    assert run("run", str(plan), "--dry-run", "--rehearse")[0] == 2
+    assert run("approve", "1", "--plan", str(plan.with_name("none.md")))[0] == 2
+
+
+def test_evidence_is_found_where_a_run_without_a_spec_left_it(
+    plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(plan.parent)
+    assert run("run", str(plan))[0] == 0
+    code, answer = ask("evidence", "verify")
+    assert (code, answer["whole"]) == (0, True)

@@ -86,6 +86,20 @@ def run(
         from crossfade.runs.order import Mode
         from crossfade.runs.people import whoami
 
+        chosen = [
+            name
+            for name, on in (
+                ("--dry-run", dry),
+                ("--rehearse", rehearse),
+                ("--cancel", cancel),
+                ("--list", listed),
+            )
+            if on
+        ]
+        if len(chosen) > 1:
+            raise UsageError(
+                f"{' and '.join(chosen)} exclude each other", where="crossfade run", todo="choose one"
+            )
         given = context.get_parameter_source("spec") is not None and spec != DEFAULT_SPEC
         if plan is None and not listed:
             raise UsageError("there is no plan", where="crossfade run", todo="name its Markdown file")
@@ -115,7 +129,7 @@ def run(
         elif rehearse:
             _rehearse(setting, content, read, claimed, as_json)
         elif cancel:
-            _cancel(setting, read, as_json)
+            _cancel(setting, plan, read, as_json)
         else:
             _live(setting, plan, content, read, again, claimed, as_json)
 
@@ -132,8 +146,8 @@ def _live(
         if run is not None:
             say(f"run {run} of this plan goes on")
             engine.resume(run)
-            if engine.order(run).digest != running.digest(content):
-                say("the document was edited since it began: the run goes on as it began")
+            if running.differs(engine.order(run), plan):
+                say("what the document tells to do was edited since it began: the run goes on as it began")
         else:
             order = running.order_of(
                 content, plan, setting, engine, whoami(), again=again, claimed_ok=claimed
@@ -202,10 +216,12 @@ def _dry(order: RunInput, as_json: bool) -> None:
     emit(nothing | {"tasks": {name: str(one) for name, one in result.tasks.items()}}, as_json, text)
 
 
-def _cancel(setting: Setting, plan: Plan, as_json: bool) -> None:
+def _cancel(setting: Setting, path: Path, plan: Plan, as_json: bool) -> None:
     from crossfade import running
+    from crossfade.keeping import keep_true
     from crossfade.runs.people import whoami
 
+    say = _saying()
     with running.engine_of(setting) as engine:
         run = running.going(engine, plan, setting)
         if run is None:
@@ -214,6 +230,9 @@ def _cancel(setting: Setting, plan: Plan, as_json: bool) -> None:
             )
         engine.cancel(run, whoami())
         result = engine.wait(run, timeout=30)
+        for command in engine.await_commands(run):
+            say(f"still at work, and told to end: {command}")
+        keep_true(path, setting.ledger, say)
         emit(_result(result, plan, "live"), as_json, lambda: _text(result, plan))
 
 
@@ -279,7 +298,8 @@ def _teller(say: Any) -> Any:
             if task.status == "ready" or (last is None and task.status == "waiting"):
                 continue
             words = f"{task.id} {task.title}: {task.status}"
-            if task.status == "done" and task.started is not None and task.finished is not None:
+            asked = task.request is not None or (last is not None and last.request is not None)
+            if task.status == "done" and task.started and task.finished and not asked:
                 words += f" in {task.finished - task.started:.1f} s"
             if task.reason:
                 words += f": {task.reason}"

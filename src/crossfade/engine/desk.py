@@ -18,6 +18,7 @@ from crossfade.engine.names import APPLICATION, PEOPLE, PLAN_FLOW, VERSION, queu
 from crossfade.engine.reader import Reader, order_in
 from crossfade.errors import Refused, UsageError
 from crossfade.runs.approvals import Answer, Request, objection
+from crossfade.runs.attempts import Attempt
 from crossfade.runs.chunks import ChunkOrder, ChunkState
 from crossfade.runs.database import Database
 from crossfade.runs.decisions import APPROVAL
@@ -31,6 +32,9 @@ from crossfade.runs.workers import Worker
 
 _UNFINISHED = ("PENDING", "ENQUEUED", "DELAYED")
 _UNDECIDED = (TaskStatus.WAITING, TaskStatus.READY, TaskStatus.APPROVAL)
+_ENDING = 30.0
+"""Seconds that the commands of a cancelled run have to end."""
+
 _MENDING = 10.0
 """Seconds for which one process may take to give dead workers' work away."""
 
@@ -77,8 +81,17 @@ class Desk(Reader):
             )
         self.prepare()
         for other in self.runs():
-            if other.outcome is None and (other.move, other.plan, other.mode) == _identity(order):
+            if (other.move, other.plan, other.mode) != _identity(order):
+                continue
+            if other.outcome is None:
                 raise _still_going(other.run, order.plan)
+            if at_work := self._at_work(other.run):
+                raise Refused(
+                    f"a command of run {other.run}, which is over, is still at work: {at_work[0].command}",
+                    where=f"{other.run}/{at_work[0].task}",
+                    todo=f"wait for it, or end process {at_work[0].pid} on {at_work[0].host}; a second one would "
+                    "do the same at the same time",
+                )
         with self._client() as client:
             try:
                 client.enqueue(
@@ -188,6 +201,41 @@ class Desk(Reader):
         }
         self.evidence.record(run, "run.cancelled", f"{run}/cancelled/{time.time():.3f}", data)
         self.evidence.copy()
+
+    def await_commands(self, run: str, *, seconds: float = _ENDING) -> list[str]:
+        """Wait until the commands of a run that is over have ended; those that have not, in words.
+
+        What became of each is evidence.
+        """
+        order = self.order(run)
+        until = time.monotonic() + seconds
+        while True:
+            at_work = self._at_work(run)
+            if not at_work or time.monotonic() >= until:
+                break
+            time.sleep(self._polling)
+        for attempt in self.attempts.of_run(run):
+            if attempt.stop and attempt.result is not None:
+                result = attempt.result
+                data = {
+                    "plan": order.plan,
+                    "mode": order.mode.value,
+                    "task": attempt.task,
+                    "command": attempt.command,
+                    "outcome": result.get("outcome"),
+                    "exit": result.get("exit"),
+                }
+                self.evidence.record(run, "command.stopped", f"{attempt.key}/stopped", data)
+        self.evidence.copy()
+        return [f"{one.task}: {one.command} (process {one.pid} on {one.host})" for one in at_work]
+
+    def _at_work(self, run: str) -> list[Attempt]:
+        """The attempts of a run whose commands may still be at work."""
+        return [
+            one
+            for one in self.attempts.of_run(run)
+            if one.state in ("claimed", "unknown") and self.attempts.is_alive(one)
+        ]
 
     def resume(self, run: str) -> None:
         """Go on with a run that was cancelled, or that a dead worker left behind.

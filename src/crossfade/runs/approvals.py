@@ -152,7 +152,7 @@ def members_of(
         raise PlanError(
             f"the group {group!r} of the approval is not defined; defined are: {known}",
             where=where,
-            todo="define it under `groups` in crossfade.yaml, or correct the plan",
+            todo=f"define it in crossfade.yaml (`approval: {{groups: {{{group}: [ann, ben]}}}}`), or correct the plan",
         )
     members = tuple(dict.fromkeys(groups[group]))
     able = [name for name in members if allow_self or name != starter]

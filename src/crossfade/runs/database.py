@@ -220,7 +220,7 @@ def _driver(url: str) -> _Sqlite | _Postgres:
     raise UsageError(
         f"runs cannot be kept in {mask(url)!r}",
         where="state",
-        todo="give a folder, or a postgresql:// address",
+        todo="give sqlite:////absolute/path, or a postgresql:// address",
     )
 
 
@@ -246,11 +246,19 @@ class _Sqlite:
         self.path = path
 
     def make_place(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Only a file that nobody can have open yet: closing any descriptor of a database lets go of the locks
-        # that SQLite holds for this process.
-        with suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Only a file that nobody can have open yet: closing any descriptor of a database lets go of the locks
+            # that SQLite holds for this process.
+            if not self.path.exists():
+                with suppress(FileExistsError):
+                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreError(
+                f"the database of the runs cannot be made: {error.strerror or error}",
+                where=str(self.path),
+                todo="give a path in a folder that you may write to",
+            ) from error
         connection = self._open()
         try:
             # readers (a dashboard) then never keep a writer waiting

@@ -12,7 +12,7 @@ from typing import Any
 
 from crossfade.plans.model import OnFailure
 from crossfade.runs.hands import PlanHands, TaskOrder
-from crossfade.runs.order import RunInput, RunTask
+from crossfade.runs.order import Mode, RunInput, RunTask
 from crossfade.runs.results import Outcome, RunResult, TaskResult, TaskStatus
 
 
@@ -236,6 +236,8 @@ def _sorted(order: RunInput) -> list[RunTask]:
 def _closing(order: RunInput, result: RunResult) -> str:
     seconds = f" in {result.seconds:.0f} s" if result.seconds is not None else ""
     match result.outcome:
+        case Outcome.DONE if order.mode is Mode.DRY_RUN:
+            return f"{order.plan}: all {len(order.tasks)} tasks would be done"
         case Outcome.DONE:
             return f"{order.plan}: all {len(order.tasks)} tasks are done{seconds}"
         case Outcome.UNDONE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -273,6 +274,12 @@ class _Task:
         self._hands.notice(kind, self._task.id, f"task {self._task.id} ({self._task.title}) {text}")
 
 
+def _worded(text: str) -> list[str]:
+    """The lines that say something, without the frames that some programs draw around them."""
+    lines = [re.sub(r"^[\s\u2500-\u257f|]+|[\s\u2500-\u257f|]+$", "", line) for line in text.splitlines()]
+    return [line for line in lines if any(map(str.isalnum, line))]
+
+
 def _name(ran: Ran) -> str:
     return f"`{ran.command}`"
 
@@ -282,7 +289,7 @@ def _trouble(ran: Ran, timeout: float | None) -> str:
         return f"{_name(ran)} took longer than {timeout:g} s and was ended"
     if ran.signal is not None:
         return f"{_name(ran)} was ended by signal {ran.signal}"
-    lines = ran.stderr.strip().splitlines() or ran.stdout.strip().splitlines()
+    lines = _worded(ran.stderr) or _worded(ran.stdout)
     # what happened; what to do comes after it
     ours = [line for line in lines if line.startswith("crossfade: ")]
     said = f": {(ours or lines)[-1].removeprefix('crossfade: ')}" if lines else ""

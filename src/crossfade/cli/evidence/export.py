@@ -31,7 +31,7 @@ def run(
     with failing(as_json):
         from crossfade import evidence
 
-        done = evidence.export(ledger or evidence.ledger_of(spec), output)
+        done = evidence.export(ledger or evidence.ledger_of(spec, given=spec != DEFAULT_SPEC), output)
         emit(
             {"path": str(output), "entries": done.entries, "head": done.head, "files": len(done.files)},
             as_json,

@@ -40,7 +40,7 @@ def run(
     with failing(as_json):
         from crossfade import evidence
 
-        path = ledger or evidence.ledger_of(spec)
+        path = ledger or evidence.ledger_of(spec, given=spec != DEFAULT_SPEC)
         found = evidence.demand_whole(path, head=head)
         result = {"path": str(path), "entries": found.entries, "head": found.head, "whole": found.whole}
         emit(result, as_json, lambda: _text(path, found))
