@@ -34,6 +34,12 @@ verify_max_age: 2h
 read_only_paths: ["/api/events*"]
 """
 
+MINIMAL = """
+move: timeline
+old: {store: "sqlite:///legacy.db"}
+new: {store: "sqlite:///new.db"}
+"""
+
 
 @pytest.fixture
 def _password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,3 +137,32 @@ def test_a_group_without_people_and_a_secret_that_is_wrong_are_said_without_the_
         parse(sides + "notify: 12345", base=tmp_path)
     assert "notify" in str(wrong.value)
     assert "12345" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("rooter: {}", "rooter: is not a setting of Crossfade; did you mean `router`?"),
+        ("hold_buget: 2s", "did you mean `hold_budget`?"),
+        ("groups: {ops: [ann]}", "groups: is not a setting of Crossfade; it belongs at `approval/groups`"),
+        ("zzz: 1", "zzz: is not a setting of Crossfade (got 1)"),
+    ],
+)
+def test_a_misspelt_setting_is_told_what_it_may_mean(line: str, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(MINIMAL + line + "\n", base=Path())
+    assert said in caught.value.what
+
+
+def test_a_misspelt_store_does_not_show_its_password() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(MINIMAL + 'stor: "postgresql://u:geheim@h/a"\n', base=Path())
+    assert "did you mean `store`" in caught.value.what
+    assert "geheim" not in str(caught.value)
+
+
+def test_what_is_not_yaml_is_said_with_its_line() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse("move: [x\nold: : y\n", base=Path(), where="crossfade.yaml")
+    assert caught.value.where == "crossfade.yaml:2:4"
+    assert caught.value.todo

@@ -6,9 +6,11 @@ Schema.  A wrong spec gets a ``SpecError`` that names the path, the value and wh
 
 from __future__ import annotations
 
+import difflib
 import enum
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -30,6 +32,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from crossfade.errors import SpecError
+from crossfade.masking import mask
 from crossfade.stores.base import Side
 from crossfade.types import StoredAs
 
@@ -407,7 +410,9 @@ def parse(text: str, *, base: Path, where: str = "crossfade.yaml") -> Spec:
     try:
         document = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
-        raise SpecError(f"is not YAML: {error}", where=where) from None
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark is not None else where
+        raise SpecError(f"is not YAML: {problem or error}", where=place, todo="correct that line") from None
     if not isinstance(document, dict):
         raise SpecError("should be a mapping with `move`, `old` and `new`", where=where)
     problems: list[str] = []
@@ -449,7 +454,7 @@ def _explain(error: ValidationError) -> list[str]:
         path = "/".join(str(part) for part in item["loc"]) or "(whole spec)"
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            message = "is not a setting of Crossfade"
+            message = f"is not a setting of Crossfade{_meant(str(item['loc'][-1]))}"
         shown = item.get("input")
         secret = (
             path.endswith("store")
@@ -457,8 +462,30 @@ def _explain(error: ValidationError) -> list[str]:
             or isinstance(shown, (dict, list))
             or item["type"] == "missing"
         )
-        lines.append(f"{path}: {message}" if secret else f"{path}: {message} (got {shown!r})")
+        # a misspelt `store` holds an address, too
+        lines.append(f"{path}: {message}" if secret else f"{path}: {message} (got {mask(repr(shown))})")
     return lines
+
+
+def _meant(name: str) -> str:
+    """What somebody who wrote that may have meant."""
+    schema = Spec.model_json_schema()
+    places = dict(_settings(schema, schema, ""))
+    if name in places:
+        return f"; it belongs at `{places[name]}`"
+    found = difflib.get_close_matches(name, places, 1, 0.7)
+    return f"; did you mean `{found[0]}`?" if found else ""
+
+
+def _settings(whole: dict[str, Any], part: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """The name and the path of every setting; of two of one name the outer one comes last."""
+    part = whole["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    for option in part.get("anyOf", ()):
+        yield from _settings(whole, option, path)
+    for name, inner in part.get("properties", {}).items():
+        own = f"{path}/{name}" if path else name
+        yield from _settings(whole, inner, own)
+        yield name, own
 
 
 def _anchored(spec: Spec, base: Path) -> Spec:

@@ -54,6 +54,10 @@ def run(
             )
         if plan is not None and not plan.is_file():
             raise UsageError("there is no such plan", where=str(plan), todo="name the plan's Markdown file")
+        if given:
+            from crossfade import spec as specs
+
+            specs.load(spec)  # a page that can show nothing is no help
         try:
             from crossfade.ui.server import Settings, serve
         except ModuleNotFoundError as error:
