@@ -252,7 +252,8 @@ def _list(engine: Engine, as_json: bool) -> None:
     ]
     nothing: dict[str, Any] = dict.fromkeys(JSON)
     lines = [
-        f"{one['run']}  {one['outcome'] or 'goes on':<9}  {one['plan']}  ({one['mode']}, {one['started_by']})"
+        f"{one['run']}  {one['outcome'] or 'goes on':<9}  {one['plan']}  "
+        f"({'' if one['mode'] == 'live' else str(one['mode']) + ', '}begun by {one['started_by']})"
         for one in found
     ]
     emit(nothing | {"runs": found}, as_json, lambda: "\n".join(lines) or "there are no runs yet")
