@@ -812,3 +812,141 @@ def test_a_plan_of_thousands_of_tasks_is_looked_at_in_seconds() -> None:
     problems = lint(large)
     assert time.process_time() - began < 10
     assert {one.check for one in problems} >= {"dependency.unknown", "gate.missing"}
+
+
+# --- fields that decide how a task is run -----------------------------------------
+
+
+def task_with(*fields: str) -> Plan:
+    lines = "".join(f"- {one}\n" for one in fields)
+    return parse_plan(f"# P\n## Phase 1: A\n**Task 1: One**\n{lines}".encode(), "p.md")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "**Timeout**: soon",
+        "Retry: many",
+        "**On failure**: explode",
+        "**Approve**: 2 of !!",
+        "**Approve**: 0 of ops",
+    ],
+)
+def test_a_control_field_that_cannot_be_read_is_an_error(field: str) -> None:
+    problems = [one for one in lint(task_with("**Run**: `true`", field)) if one.line == 5]
+    assert [(one.check, one.level) for one in problems] == [("field.unreadable", Level.ERROR)]
+
+
+def test_a_control_field_in_a_cell_that_cannot_be_read_is_an_error() -> None:
+    rows = "| Task | Run | Timeout |\n|---|---|---|\n| One | `true` | soon |\n| Two | `true` | 5 s |\n"
+    of = parse_plan(f"# P\n## Phase 1: A\n{rows}".encode(), "p.md")
+    problem = only(of, "field.unreadable")
+    assert (problem.line, problem.level) == (5, Level.ERROR)
+    assert "'timeout'" in problem.what
+
+
+def test_how_long_an_approval_may_take_has_to_be_read() -> None:
+    assert only(task_with("**Approve**: ops", "**Within**: soon"), "field.unreadable").level is Level.ERROR
+    assert not found(task_with("**Approve**: ops", "**Within**: 2 days"), "field.unreadable")
+    assert not found(task_with("**Run**: `true`", "**Within**: the budget"), "field.unreadable")
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["Timeout: 5 minutes", "Timeout: none", "Retry: n/a", "Retry: 3 times", "On failure: stop", "Approve: -"],
+)
+def test_a_control_field_that_is_read_or_says_nothing_is_no_error(field: str) -> None:
+    assert not found(task_with("**Run**: `true`", field), "field.unreadable", "reading")
+
+
+def test_attempts_of_a_task_that_nothing_runs_are_words() -> None:
+    assert not found(task_with("**Attempts**: many"), "field.unreadable")
+    assert found(task_with("**Attempts**: many", "**Run**: `true`"), "field.unreadable")
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("Rnu", "Run"),
+        ("Runs", "Run"),
+        ("Command", "Run"),
+        ("Cmd", "Run"),
+        ("Gaet", "Gate"),
+        ("Aprove", "Approve"),
+        ("Udno", "Undo"),
+        ("Rollback command", "Undo"),
+        ("Timout", "Timeout"),
+        ("Rerty", "Retry"),
+        ("Max retries", "Retry"),
+        ("On fail", "On failure"),
+        ("Witihn", "Within"),
+        ("Rehearsse", "Rehearse"),
+    ],
+)
+@pytest.mark.parametrize("bold", ["**{}**: 1 x", "{}: 1 x"])
+def test_a_field_that_is_nearly_one_of_a_run_is_told(label: str, name: str, bold: str) -> None:
+    of = task_with("**Run**: `true`", bold.format(label))
+    problem = only(of, "reading")
+    assert (problem.line, problem.level) == (5, Level.WARNING)
+    assert problem.what.endswith(f"did you mean {name}?")
+
+
+def test_a_field_before_a_command_is_told_without_another_field_of_a_run() -> None:
+    assert "did you mean Run?" in only(task_with("**Rnu**: `true`"), "reading").what
+    assert "did you mean Run?" in only(task_with("**Command**: `true`"), "reading").what
+    assert not found(task_with("**Command**: the general"), "reading")
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *(
+            "Time",
+            "Notes",
+            "Note",
+            "Rationale",
+            "Current",
+            "Rate",
+            "Date",
+            "Role",
+            "Rule",
+            "Range",
+            "Approved",
+        ),
+        *(
+            "Approved by",
+            "Reverse",
+            "Retro",
+            "With",
+            "Without",
+            "Rehearsal",
+            "Runbook",
+            "Region",
+            "Unit",
+            "Goal",
+        ),
+        *(
+            "Risk",
+            "Result",
+            "Reviewer",
+            "Type",
+            "Tool",
+            "Tools",
+            "Ticket",
+            "Timing",
+            "Context",
+            "Why",
+            "Scope",
+        ),
+    ],
+)
+def test_an_ordinary_field_is_not_barked_at(label: str) -> None:
+    for value in ("2 h", "`x`"):
+        of = task_with("**Run**: `true`", f"**{label}**: {value}")
+        assert not [one for one in found(of, "reading") if "did you mean" in one.what]
+
+
+def test_a_misspelt_column_is_told_once() -> None:
+    rows = "| Task | Owner | Cmd |\n|---|---|---|\n| One | a | `true` |\n| Two | b | `true` |\n"
+    of = parse_plan(f"# P\n## Phase 1: A\n{rows}".encode(), "p.md")
+    assert only(of, "reading").line == 5

@@ -8,6 +8,7 @@ import pytest
 
 from crossfade.errors import UsageError
 from crossfade.plans.model import Plan, Status
+from crossfade.plans.reading import parse_plan
 from crossfade.plans.report import Report, State
 from crossfade.plans.report_build import build
 from crossfade.plans.schedule import schedule
@@ -236,3 +237,19 @@ def test_the_schedule_of_the_true_plan_knows_what_is_done(plan: Plan) -> None:
     copied = made.activity("2.1")
     assert copied is not None
     assert copied.status is Status.DONE
+
+
+HEAD = "# P\n**Start**: 2026-12-01\n{end}\n## Phase 1: A\n**Task 1: One**\n- **Time**: 3 days\n"
+
+
+@pytest.mark.parametrize(
+    ("end", "due"),
+    [("", None), ("**End**: 2026-12-18\n", datetime.date(2026, 12, 18))],
+    ids=["open", "ended"],
+)
+def test_a_plan_is_due_at_its_end_and_not_at_its_start(end: str, due: datetime.date | None) -> None:
+    plan = parse_plan(HEAD.format(end=end).encode(), "p.md")
+    assert plan.window is not None
+    made = schedule(plan, start=datetime.date(2026, 12, 1))
+    now = datetime.datetime(2026, 12, 1, 9, tzinfo=datetime.UTC)
+    assert build(plan, [], now=now, schedule=made).due == due

@@ -8,7 +8,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crossfade.plans.charts import HEIGHT, WIDTH, Event, Series, line_chart
@@ -86,6 +86,8 @@ def test_nothing_is_drawn_of_nothing() -> None:
 
 
 @settings(max_examples=60)
+@example(values=[1.5e308], seconds=[0])
+@example(values=[5e-324], seconds=[0])
 @given(
     st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)), min_size=1, max_size=20),
     st.lists(st.integers(0, 10**9), min_size=1, max_size=20),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from crossfade.errors import PlanError, UsageError
 from crossfade.plans.calendar import Calendar
 from crossfade.plans.model import Plan, Status, Unit, Window
+from crossfade.plans.reading import parse_plan
 from crossfade.plans.schedule import Basis, Schedule, schedule
 from tests.plans.build import MONDAY, milestone, numbers, phase, plan, task, within
 
@@ -554,3 +555,60 @@ def test_every_hour_of_open_work_is_in_the_load_once(source: Plan, start: dateti
     for load in made.loads:
         assert load.monday.weekday() == 0
         assert load.monday.isocalendar()[:2] == (load.year, load.week)
+
+
+# --- starts and ends, as documents tell them ------------------------------------
+
+
+def read(text: str) -> Plan:
+    return parse_plan(text.encode("utf-8"), "p.md")
+
+
+def ends(window: Window | None) -> tuple[datetime.date | None, datetime.date | None]:
+    assert window is not None
+    return window.start.date if window.start else None, window.end.date if window.end else None
+
+
+def test_a_start_is_no_due_date() -> None:
+    text = "# P\n## Phase 1: A\n**Task 1: One**\n- **Start**: 2026-12-07\n- **Time**: 3 days\n"
+    made = schedule(read(text), start=datetime.date(2026, 12, 1))
+    one = made.activity("1")
+    assert one is not None
+    assert one.start.date() == datetime.date(2026, 12, 7)
+    assert one.end.date() == datetime.date(2026, 12, 9)
+    assert (one.due, one.late) == (None, False)
+    assert not any("late" in note for row in made.rows() for note in row.notes)
+
+
+FIRST, LAST = datetime.date(2026, 12, 7), datetime.date(2026, 12, 18)
+
+
+@pytest.mark.parametrize("start", ["Start", "Start date", "Planned start"])
+@pytest.mark.parametrize("end", ["End", "End date", "Due", "Deadline"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_start_and_an_end_make_one_window_in_either_order(start: str, end: str, *, turned: bool) -> None:
+    pair = [f"**{start}**: 2026-12-07", f"**{end}**: 2026-12-18"]
+    if turned:
+        pair.reverse()
+    lines = "\n".join(f"- {one}" for one in pair)
+    (task,) = read(f"# P\n## Phase 1: A\n**Task 1: One**\n{lines}\n").tasks
+    assert ends(task.window) == (FIRST, LAST)
+    (whole,) = read(f"# P\n## Phase 1: A\n{lines}\n\n**Task 1: One**\n").phases
+    assert ends(whole.window) == (FIRST, LAST)
+    assert ends(read(f"# P\n\n{lines}\n\n## Phase 1: A\n- [ ] one\n").window) == (FIRST, LAST)
+
+
+def test_a_start_alone_leaves_the_end_open() -> None:
+    document = read("# P\n**Start**: 2026-12-07\n\n## Phase 1: A\n**Start**: 2026-12-07\n- [ ] one\n")
+    assert ends(document.window) == (FIRST, None)
+    assert ends(document.phases[0].window) == (FIRST, None)
+
+
+def test_a_start_that_is_a_range_is_a_window() -> None:
+    text = "# P\n## Phase 1: A\n**Task 1: One**\n- **Start**: 2026-12-07 to 2026-12-18\n"
+    assert ends(read(text).tasks[0].window) == (FIRST, LAST)
+
+
+def test_a_start_does_not_open_a_window_that_the_title_states() -> None:
+    text = "# P\n## Phase 1: A (2026-12-07 to 2026-12-18)\n**Start**: 2026-12-08\n- [ ] one\n"
+    assert ends(read(text).phases[0].window) == (FIRST, LAST)

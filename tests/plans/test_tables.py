@@ -6,6 +6,7 @@ import pytest
 
 from crossfade.plans.model import GateKind, Plan, Status, TaskKind
 from crossfade.plans.reading import parse_plan
+from crossfade.plans.writing import Change, write_back
 
 
 def read(text: str) -> Plan:
@@ -261,3 +262,117 @@ def test_a_stakeholder_table_and_a_workstream_table() -> None:
     )
     assert (plan.stakeholders[0].name, plan.stakeholders[0].role) == ("Board", "Sponsor")
     assert (plan.workstreams[0].name, plan.workstreams[0].owner) == ("Data", "ops")
+
+
+# --- bars in cells ----------------------------------------------------------------
+
+PIPES = """\
+# P
+## Phase 1: A
+| Task | Run | Gate | Undo | Status | Notes |
+|---|---|---|---|---|---|
+| A \\| B | `echo a \\| tr a b` | `a.b \\|\\| c.d` | `x \\| y`, `z` | todo | p \\| q |
+"""
+
+
+def test_an_escaped_bar_in_a_cell_is_a_bar() -> None:
+    (task,) = read(PIPES).tasks
+    assert task.title == "A | B"
+    assert task.run == ("echo a | tr a b",)
+    assert task.gate == "a.b || c.d"
+    assert task.undo == ("x | y", "z")
+    assert task.other == {"notes": "p | q"}
+
+
+def test_outside_of_tables_a_backslash_before_a_bar_in_code_stays() -> None:
+    (task,) = read("## Phase 1: A\n**Task 1: One**\n- **Run**: `grep 'a\\|b' f`\n").tasks
+    assert task.run == ("grep 'a\\|b' f",)
+
+
+def test_an_escaped_bar_in_registers_and_column_titles() -> None:
+    risks = read("## Risks\n" + table("Risk | Mitigation", "a \\| b | `c \\| d`")).risks
+    assert [(one.title, one.mitigation) for one in risks] == [("a | b", "c | d")]
+    (task,) = read("## Phase 1: A\n" + table("Task | Owner | `X\\|Y`", "Copy | ops | z")).tasks
+    assert task.other == {"x|y": "z"}
+
+
+def test_writing_into_a_row_with_escaped_bars_changes_one_cell() -> None:
+    changed = write_back(PIPES.encode(), read(PIPES), [Change("a-b", status=Status.DONE)]).decode()
+    assert [new for new, old in zip(changed.split("\n"), PIPES.split("\n"), strict=True) if new != old] == [
+        PIPES.split("\n")[4].replace("| todo |", "| complete |")
+    ]
+
+
+# --- tables behind and below blocks of tasks -----------------------------------------
+
+ROWS = "| Task | Owner | Status |\n|---|---|---|\n| B | ops | todo |\n| C | dba | done |\n"
+
+
+def below(text: str, columns: int) -> str:
+    return "".join(" " * columns + line + "\n" for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    "bullets", ["- **Owner**: ann\n- **Status**: todo", "- **Run**:", "- first\n- second"]
+)
+def test_a_table_after_a_task_block_has_tasks_of_the_phase(bullets: str) -> None:
+    plan = read(f"# P\n## Phase 1: X\n**Task 1: A**\n{bullets}\n\n{ROWS}")
+    assert [(task.title, task.phase) for task in plan.tasks] == [
+        ("A", "Phase 1"),
+        ("B", "Phase 1"),
+        ("C", "Phase 1"),
+    ]
+    assert not plan.notices
+
+
+@pytest.mark.parametrize(
+    "bullets", ["- **Owner**: ann\n- **Status**: todo", "- first", "**Steps**:\n- first"]
+)
+def test_an_indented_table_below_the_bullets_of_a_task_has_its_subtasks(bullets: str) -> None:
+    text = f"# P\n## Phase 1: X\n**Task 1: A**\n{bullets}\n\n{below(ROWS, 2)}\n**Undo**: `u`\n"
+    (task,) = read(text).tasks
+    assert [(one.title, one.owner, one.status) for one in task.subtasks if one.kind is TaskKind.ROW] == [
+        ("B", "ops", Status.NOT_STARTED),
+        ("C", "dba", Status.DONE),
+    ]
+    assert task.undo == ("u",), "the block goes on behind the table"
+
+
+def test_an_indented_table_below_a_bullet_that_is_a_task_has_its_subtasks() -> None:
+    plan = read(f"# P\n## Phase 1: X\n- **Task 1: A**\n  - **Owner**: ann\n\n{below(ROWS, 4)}- [ ] **D**\n\n")
+    assert [(task.title, [one.title for one in task.subtasks]) for task in plan.tasks] == [
+        ("A", ["B", "C"]),
+        ("D", []),
+    ]
+
+
+def test_an_indented_table_below_a_remark_has_tasks_of_the_phase() -> None:
+    plan = read(f"# P\n## Phase 1: X\n- a remark\n\n{below(ROWS, 2)}")
+    assert {one.title for one in plan.walk()} >= {"B", "C"}
+
+
+def test_the_rows_of_a_table_below_a_task_may_name_a_phase() -> None:
+    text = "# P\n## Phase 1: X\n### Task 1: A\n- **Owner**: x\n\n"
+    (task,) = read(text + table("Task | Phase | Owner", "B | Phase 2 | ops")).tasks
+    assert [(one.title, one.phase, one.other) for one in task.subtasks] == [
+        ("B", "Phase 1", {"phase": "Phase 2"})
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "## Phase 1: X\n**Task 1: A**\n- **Owner**: ann\n\n" + table("Task | Colour", "B | red"),
+        "## Phase 1: X\n" + table("Task | Colour", "B | red"),
+        "## Rollback plan\n" + ROWS,
+        "## Phase 1: X\n" + table("Task | Owner | Status", "1 | ops | todo", "2 | ops | todo"),
+    ],
+)
+def test_a_table_of_tasks_that_is_not_read_leaves_a_notice(text: str) -> None:
+    (notice,) = read(text).notices
+    assert "its rows are not read as tasks" in notice.text
+    assert text.splitlines()[notice.source.line - 1].startswith("| Task")
+
+
+def test_a_table_that_counts_tasks_leaves_no_notice() -> None:
+    assert not read("## Overview\n" + table("Area | Tasks", "Data | 12", "Apps | 3 tasks")).notices

@@ -159,10 +159,15 @@ def _marks(frame: _Frame, events: Sequence[Event]) -> Iterator[Markup]:
             free = left + width + 8
 
 
+_LEAST = 1e-300
+"""What is smaller, or larger than its inverse, leaves no room to reckon with."""
+
+
 def _scale(largest: float) -> tuple[float, list[float]]:
     """The top of the vertical axis and its ticks: three to five round steps."""
-    if not math.isfinite(largest) or largest <= 0:
+    if not math.isfinite(largest) or largest < _LEAST:
         return 1.0, [0.0, 1.0]
+    largest = min(largest, 1 / _LEAST)
     rough = largest / 4
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999999)

@@ -47,6 +47,12 @@ class Collection:
     phase_names: set[str] = field(default_factory=set)
     """The names of all phases that have a heading, in lower case; known before the blocks are read."""
     tasks: int = 0
+    of_items: dict[int, TaskDraft] = field(default_factory=dict)
+    """The tasks that are bullets, by the index of their line."""
+    told: set[str] = field(default_factory=set)
+    """The columns of tables that were told to be misspelt."""
+    tables: set[int] = field(default_factory=set)
+    """The tables that were read, by the index of their head."""
 
     def full(self, index: int) -> bool:
         """Whether no more tasks are taken; the first one too many leaves a notice."""

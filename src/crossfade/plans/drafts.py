@@ -53,6 +53,9 @@ class TaskDraft:
     depends: list[Depends] = field(default_factory=list)
     subtasks: list[TaskDraft] = field(default_factory=list)
     details: list[str] = field(default_factory=list)
+    strays: list[tuple[str, str, int, bool]] = field(default_factory=list)
+    """Fields that nobody knows and that are nearly ones which are known: the label, the field that may be meant,
+    the index of the line, and whether the value has code in it."""
     box: Status | None = None
     plain: bool = False
     """A plain bullet that counts as a task only where its phase has no tasks in another shape, or if it has
@@ -60,6 +63,8 @@ class TaskDraft:
     said: bool = False
     styled: bool = False
     """Whether a field has told how another one would be added; until then it is a guess."""
+    due: bool = False
+    """Whether its window is only the day on which it is due."""
     final_id: str = ""
 
     def finished_places(self) -> Places:
@@ -86,6 +91,8 @@ class PhaseDraft:
     depends: list[Depends] = field(default_factory=list)
     deliverables: list[str] = field(default_factory=list)
     tasks: list[TaskDraft] = field(default_factory=list)
+    due: bool = False
+    """Whether its window is only the day on which it is due."""
     final_id: str = ""
 
     def finished_places(self) -> Places:

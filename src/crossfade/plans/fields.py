@@ -11,6 +11,7 @@ from crossfade.plans.durations import find_amount, parse_estimate, parse_seconds
 from crossfade.plans.inline import codes, links, plain
 from crossfade.plans.labels import dependency_texts, field_name, item_text, piece_text, several, short, words
 from crossfade.plans.manuscript import Manuscript
+from crossfade.plans.misspelt import note
 from crossfade.plans.model import Link, Status, Unit, Window
 from crossfade.plans.statuses import find_status, parse_progress
 from crossfade.plans.titles import undecorated
@@ -25,6 +26,8 @@ _UNITS = {
     "sprint": Unit.SPRINT,
     "month": Unit.MONTH,
 }
+_STARTS = frozenset(("start", "start date", "planned start"))
+_DUES = frozenset(("due", "due date", "deadline", "target date", "target"))
 _CLOCK_TIME = re.compile(r"T?[-+]?\d{1,2}:\d{2}")
 _DASHES = re.compile(r"[-–—]*$")
 _EXECUTABLE = ("run", "gate", "approve", "undo", "timeout", "retry", "on_failure")
@@ -35,6 +38,8 @@ def set_task_field(book: Manuscript, task: TaskDraft, label: str, value: Value) 
     name = field_name(label)
     if not name or name == "subtasks":
         text = words(book, value)
+        if not name:
+            note(task, label, value.text or "".join(f"`{block}`" for block in value.code), value.piece.index)
         if text:
             task.values.setdefault("other", {}).setdefault(undecorated(label).lower().strip(), text)
         return
@@ -108,20 +113,48 @@ def _set_window(_book: Manuscript, task: TaskDraft, name: str, label: str, value
         elif text and not commands.NOTHING.match(text):
             task.values.setdefault(name, Window(raw=text))
         return
-    known = task.values.get(name)
-    task.values[name] = window if known is None or known.start is None else known
+    known: Window | None = task.values.get(name)
+    if _says_start(label):
+        task.values[name] = _from_start(known, window, due=task.due)
+        return
+    if known is not None and known.start is not None and known.end is None and window.end is not None:
+        # a start that was told before keeps its place, and the end is this one's
+        task.values[name] = Window(raw=f"{known.raw} – {window.raw}", start=known.start, end=window.end)
+    elif known is None or known.start is None:
+        task.values[name] = window
+        task.due = _says_due(label)
 
 
 def _set_end(task: TaskDraft, value: Value) -> None:
-    """``Start`` and ``End`` in two fields or columns make one window."""
     end = parse_window(plain(value.text))
-    if end is None or end.end is None:
-        return
-    known: Window | None = task.values.get("window")
+    if end is not None and end.end is not None:
+        task.values["window"] = _to_end(task.values.get("window"), end)
+
+
+def _says_start(label: str) -> bool:
+    return undecorated(label).lower().strip(" \t*_`:") in _STARTS
+
+
+def _says_due(label: str) -> bool:
+    return undecorated(label).lower().strip(" \t*_`:") in _DUES
+
+
+def _from_start(known: Window | None, window: Window, *, due: bool = False) -> Window:
+    """A window that begins with what the field ``Start`` says: open towards its end, unless the field says a range
+    or the end was told before.  ``due`` tells that what is known is nothing but the day it is due."""
+    start = window.model_copy(update={"end": None}) if window.start == window.end else window
+    if start.start is None or known is None or (known.start is None and known.end is None):
+        return start if known is None or known.start is None else known
+    if known.start is None or due:
+        return Window(raw=f"{start.raw} – {known.raw}", start=start.start, end=known.end)
+    return known
+
+
+def _to_end(known: Window | None, end: Window) -> Window:
+    """``Start`` and ``End`` in two fields or columns make one window."""
     if known is None or known.start is None:
-        task.values["window"] = Window(raw=end.raw, end=end.end)
-    else:
-        task.values["window"] = Window(raw=f"{known.raw} – {end.raw}", start=known.start, end=end.end)
+        return Window(raw=end.raw, end=end.end)
+    return Window(raw=f"{known.raw} – {end.raw}", start=known.start, end=end.end)
 
 
 def _set_dependencies(book: Manuscript, task: TaskDraft, _name: str, _label: str, value: Value) -> None:
@@ -268,10 +301,7 @@ def set_phase_field(book: Manuscript, phase: PhaseDraft, label: str, value: Valu
         return True
     if name in ("window", "estimate") or _TOTAL.search(label):
         text = plain(value.text)
-        window = parse_window(text, _UNITS.get(lower))
-        if window is not None and phase.window is None:
-            phase.window = window
-            phase.lines["window"] = value.piece.index + 1
+        _set_phase_window(phase, label, parse_window(text, _UNITS.get(lower)), value)
         amount = find_amount(text)
         if (
             amount
@@ -282,6 +312,12 @@ def set_phase_field(book: Manuscript, phase: PhaseDraft, label: str, value: Valu
             phase.values["estimate"] = parse_estimate(text)
             phase.lines["estimate"] = value.piece.index + 1
         return True
+    if name == "end":
+        end = parse_window(plain(value.text))
+        if end is not None and end.end is not None and (phase.window is None or phase.window.end is None):
+            phase.window = _to_end(phase.window, end)
+            phase.lines.setdefault("window", value.piece.index + 1)
+        return True
     if name == "dependencies":
         phase.depends += dependency_texts(book, value)
         return True
@@ -289,3 +325,19 @@ def set_phase_field(book: Manuscript, phase: PhaseDraft, label: str, value: Valu
         phase.deliverables += several(book, value)
         return True
     return False
+
+
+def _set_phase_window(phase: PhaseDraft, label: str, window: Window | None, value: Value) -> None:
+    """The first window that is told counts; ``Start`` opens it and another field closes it."""
+    known = phase.window
+    if window is None:
+        return
+    if _says_start(label):
+        phase.window = _from_start(known, window, due=phase.due)
+    elif known is None:
+        phase.window = window
+        phase.due = _says_due(label)
+    elif known.start is not None and known.end is None and window.end is not None and "window" in phase.lines:
+        phase.window = Window(raw=f"{known.raw} – {window.raw}", start=known.start, end=window.end)
+    if phase.window is not known:
+        phase.lines.setdefault("window", value.piece.index + 1)

@@ -8,6 +8,7 @@ from crossfade.plans.collection import Collection, TotalDraft
 from crossfade.plans.dependencies import Targets, resolve
 from crossfade.plans.drafts import PhaseDraft, Record, TaskDraft
 from crossfade.plans.headings import phase_name
+from crossfade.plans.misspelt import tell
 from crossfade.plans.model import (
     Decision,
     Gate,
@@ -173,7 +174,11 @@ def _window_around(phase: PhaseDraft) -> Any:
 
 
 def _task(plan: Collection, task: TaskDraft, targets: Targets) -> Task:
+    tell(plan.book, task, plan.told)
     values = dict(task.values)
+    if "_phase" in values:
+        # the rows of a table below a task are parts of it, whatever phase they name
+        values["other"] = {"phase": values.pop("_phase"), **values.get("other", {})}
     if task.details:
         described = values.get("description", "")
         values["description"] = "\n".join([described, *task.details] if described else task.details)

@@ -53,6 +53,12 @@ def piece_text(book: Manuscript, piece: Piece) -> str:
     return book.read(book.lines[piece.index].text[piece.start : piece.end])
 
 
+def cell_text(book: Manuscript, piece: Piece) -> str:
+    """The words of a table's cell as they were meant, Markdown kept.  A bar is escaped there even in code, as
+    nothing else tells it from the end of the cell."""
+    return piece_text(book, piece).replace("\\|", "|")
+
+
 def item_text(book: Manuscript, item: Item) -> str:
     """The first paragraph of an item in one line, as it was meant, Markdown kept."""
     if len(item.pieces) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Sequence
 
 from crossfade.plans.belonging import open_phase, place_task
 from crossfade.plans.bullets import REGISTERS, BulletReader
@@ -46,10 +47,12 @@ class BlockReader(BulletReader):
             if isinstance(block, Text):
                 label = self._text(block)
                 if label is not None:
-                    number = self._labelled(label, blocks, number)
+                    first, number = number, self._labelled(label, blocks, number)
+                    self._nested(blocks[first:number], self._context_of(label[1]))
             elif isinstance(block, Item):
                 self.begun = True
                 self._item(block, self.context)
+                self._nested([block], self.context)
             elif isinstance(block, Table):
                 self.begun = True
                 self._table(block, self.context)
@@ -229,6 +232,32 @@ class BlockReader(BulletReader):
 
     def _known(self, item: Item) -> bool:
         return item.box is None and any(field_name(field.label) for field in item_fields(self.plan, item))
+
+    def _context_of(self, words: str) -> Context:
+        """Where the tables stand that are nested in a labelled list."""
+        category = classify(words).category
+        if category is not Category.ROLLBACK:
+            return self.context
+        context = copy.copy(self.context)
+        context.category = category
+        return context
+
+    def _nested(self, blocks: Sequence[Block], context: Context) -> None:
+        """Tables that are indented below bullets.  Their rows belong to the innermost task around, be it one of
+        the bullets or the one whose block the bullets are."""
+        waiting: list[tuple[Block, TaskDraft | None]] = [(block, None) for block in reversed(blocks)]
+        while waiting:
+            block, task = waiting.pop()
+            if isinstance(block, Item):
+                task = self.plan.of_items.get(block.index, task)
+                waiting.extend((child, task) for child in reversed(block.children))
+            elif isinstance(block, Table) and block.head.index not in self.plan.tables:
+                inner = copy.copy(context)
+                inner.task = task or self.task or self.listed or context.task
+                for row in read_table(self.plan, inner, block):
+                    if inner.task is not None:
+                        inner.task.said = True
+                    place_task(self.plan, inner, row)
 
     def _table(self, table: Table, context: Context) -> None:
         self.listed = None

@@ -8,7 +8,8 @@ what is no text at all (`crossfade.errors.PlanError`); what is odd in it is read
 
 - a task block: a heading, a bold line or a bullet ``Task 28.1: Title`` (``Slice 1.2: …``, ``Step 3: …``), or a heading
   ``1.2 Title`` right under a phase or with a task's fields; its fields follow it, as bullets or as lines;
-- a row of a table of tasks (`crossfade.plans.tables`);
+- a row of a table of tasks (`crossfade.plans.tables`); of a table that is indented below a task's bullets it is a
+  subtask;
 - every checkbox, wherever it stands, but not under gates and criteria (it is a gate then), registers (an entry
   then) and how to roll back (steps for the day nobody wants);  checkboxes below one are its subtasks;
 - a plain bullet right under the heading of a phase or week, under a heading or label that says tasks, or under a

@@ -116,7 +116,7 @@ class _Building:
             since=self._since.astimezone(self._zone) if self._since else None,
             progress=plan_progress(plan, self._truths),
             end=self._moment(self._schedule.end) if self._schedule else None,
-            due=self._last(plan.window),
+            due=self._last(plan.window) if plan.window and plan.window.end else None,
             phases=tuple(self._phases(late)),
             workstreams=tuple(self._workstreams(late)),
             done=tuple(self._done()),

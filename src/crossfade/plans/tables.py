@@ -13,6 +13,8 @@ Columns are known by their titles, in any order and case, with the synonyms of f
   named by its deliverable or else by its first column that is none of these;
 - anything else is a table to read, not to run.
 
+A table that calls its rows tasks and is none by these rules leaves a notice.
+
 A row whose name is ``Total`` states a sum.  Rows with too few or too many cells are read as far as they go.
 """
 
@@ -28,7 +30,7 @@ from crossfade.plans.durations import find_amount, parse_estimate
 from crossfade.plans.fields import set_phase_field, set_task_field
 from crossfade.plans.headings import Category, classify, gate_kind, phase_name
 from crossfade.plans.inline import plain
-from crossfade.plans.labels import NAMES, field_name, piece_text
+from crossfade.plans.labels import NAMES, cell_text, field_name
 from crossfade.plans.model import GateKind, TaskKind
 from crossfade.plans.outline import Piece, Row, Table
 from crossfade.plans.records import TITLES, Register, record_field, set_record_field
@@ -75,6 +77,10 @@ _TASK_TITLES = frozenset(
         "name",
     ]
 )
+_SURELY_TASKS = frozenset(
+    ("task", "tasks", "task name", "subtask", "sub-task", "action item", "work item", "work package")
+)
+"""Titles of a column that say what its rows are, whatever stands beside."""
 _IDS = frozenset(
     [
         "id",
@@ -138,15 +144,17 @@ class _Shape:
 
 def read_table(plan: Collection, context: Context, table: Table) -> list[TaskDraft]:
     """Take the rows of a table into the plan; returns the tasks among them, which have no phase yet."""
-    labels = [plain(piece_text(plan.book, cell)) for cell in table.head.cells]
+    labels = [plain(cell_text(plan.book, cell)) for cell in table.head.cells]
+    plan.tables.add(table.head.index)
     shape = _shape(plan, context, table, labels)
     if shape is None:
+        _leave(plan, context, table, labels)
         return []
     tasks: list[TaskDraft] = []
     for row in table.rows:
         if shape.title >= len(row.cells):
             continue
-        name = plain(piece_text(plan.book, row.cells[shape.title]))
+        name = plain(cell_text(plan.book, row.cells[shape.title]))
         if not name and shape.id < 0 and not any(cell.end > cell.start for cell in row.cells):
             continue
         if _TOTAL.match(name) or (not name and _is_total(plan, row)):
@@ -162,6 +170,25 @@ def read_table(plan: Collection, context: Context, table: Table) -> list[TaskDra
         elif name == "":
             plan.book.notice(row.index, "a row without a name; it is not read")
     return tasks
+
+
+def _leave(plan: Collection, context: Context, table: Table, labels: list[str]) -> None:
+    """Tell of a table that calls its rows tasks and is not read as such."""
+    lower = [undecorated(label).lower().strip(" :") for label in labels]
+    title = next((at for at, label in enumerate(lower) if label in _SURELY_TASKS), -1)
+    counts = title >= 0 and _counts(plan, table, title)
+    if title < 0 or not table.rows or (counts and lower[title] != "task"):
+        return
+    why = (
+        "stands under how to roll back"
+        if context.category is Category.ROLLBACK
+        else "holds numbers there and no names"
+        if counts
+        else "has no column of a task beside it (Owner, Status, Time, Run, …)"
+    )
+    plan.book.notice(
+        table.head.index, f"the table with the column {labels[title]!r} {why}; its rows are not read as tasks"
+    )
 
 
 def _shape(plan: Collection, context: Context, table: Table, labels: list[str]) -> _Shape | None:
@@ -289,43 +316,43 @@ def _title_column(register: Register, lower: list[str]) -> int:
 def _counts(plan: Collection, table: Table, title: int) -> bool:
     """Whether a column ``Tasks`` holds numbers of tasks (``12 tasks``) and no names."""
     cells = [
-        plain(piece_text(plan.book, row.cells[title])) for row in table.rows[:50] if title < len(row.cells)
+        plain(cell_text(plan.book, row.cells[title])) for row in table.rows[:50] if title < len(row.cells)
     ]
     return bool(cells) and sum(bool(_COUNT.match(cell)) for cell in cells) * 2 > len(cells)
 
 
 def _cell(plan: Collection, piece: Piece) -> Value:
-    return Value(piece, piece_text(plan.book, piece))
+    return Value(piece, cell_text(plan.book, piece))
 
 
 def _task_row(plan: Collection, context: Context, shape: _Shape, row: Row) -> TaskDraft:
     book = plan.book
     piece = row.cells[shape.title]
-    title = split_title(plain(piece_text(book, piece)).replace("\n", " "))
+    title = split_title(plain(cell_text(book, piece)).replace("\n", " "))
     task = new_task(plan, context, title, task_kind(title, TaskKind.ROW), piece)
     for at, cell in enumerate(row.cells[: len(shape.labels)]):
         label = shape.labels[at]
         if at == shape.id and at != shape.title:
-            identifier = split_title(plain(piece_text(book, cell)), numbers=False)
+            identifier = split_title(plain(cell_text(book, cell)), numbers=False)
             text = identifier.id or identifier.text
             if text and not NOTHING.match(text):
                 task.id, task.weak = text, text.isdigit()
             continue
         if at == shape.title:
             if field_name(label) == "deliverables":
-                task.values["deliverables"] = tuple(filter(None, plain(piece_text(book, cell)).split("\n")))
+                task.values["deliverables"] = tuple(filter(None, plain(cell_text(book, cell)).split("\n")))
             continue
         name = field_name(label)
         lower = label.lower().strip()
         if lower in ("phase", "stage") or (not name and lower in ("sprint",)):
             task.values.setdefault(
-                "_phase", phase_name(plain(piece_text(book, cell))) or plain(piece_text(book, cell))
+                "_phase", phase_name(plain(cell_text(book, cell))) or plain(cell_text(book, cell))
             )
             continue
         if name == "description" and lower in ("action", "what") and not cell.end > cell.start:
             continue
         if cell.end > cell.start or name in ("status", "progress", "started", "finished", "evidence"):
-            if name == "dependencies" and not plain(piece_text(book, cell)):
+            if name == "dependencies" and not plain(cell_text(book, cell)):
                 continue
             set_task_field(book, task, label, _cell(plan, cell))
     task.places.pop("insertion", None)
@@ -335,7 +362,7 @@ def _task_row(plan: Collection, context: Context, shape: _Shape, row: Row) -> Ta
 def _record_row(plan: Collection, context: Context, shape: _Shape, row: Row, register: Register) -> None:
     book = plan.book
     record = new_record(plan, context, register, row.index)
-    name = plain(piece_text(book, row.cells[shape.title])).replace("\n", " ")
+    name = plain(cell_text(book, row.cells[shape.title])).replace("\n", " ")
     for at, cell in enumerate(row.cells[: len(shape.labels)]):
         if at == shape.title:
             continue
@@ -345,7 +372,7 @@ def _record_row(plan: Collection, context: Context, shape: _Shape, row: Row, reg
         if cell.end > cell.start:
             taken = set_record_field(book, record, register, label, _cell(plan, cell))
             if not taken and register is Register.GATES and gate_kind(label) is None and at > shape.title:
-                record.values.setdefault("threshold", plain(piece_text(book, cell)))
+                record.values.setdefault("threshold", plain(cell_text(book, cell)))
     if register is Register.RISKS:
         name_risk(record, name)
     elif register is Register.DECISIONS:
@@ -370,7 +397,7 @@ def _record_row(plan: Collection, context: Context, shape: _Shape, row: Row, reg
 def _phase_row(plan: Collection, shape: _Shape, row: Row) -> None:
     """A row of a table of phases: kept until all phases are known."""
     book = plan.book
-    heading = classify(plain(piece_text(book, row.cells[0])))
+    heading = classify(plain(cell_text(book, row.cells[0])))
     draft = PhaseDraft(heading.name or heading.title, heading.title, row.index, window=heading.window)
     for at, cell in enumerate(row.cells[: len(shape.labels)]):
         if at > 0 and cell.end > cell.start:
@@ -379,13 +406,13 @@ def _phase_row(plan: Collection, shape: _Shape, row: Row) -> None:
 
 
 def _is_total(plan: Collection, row: Row) -> bool:
-    return any(_TOTAL.match(plain(piece_text(plan.book, cell))) for cell in row.cells)
+    return any(_TOTAL.match(plain(cell_text(plan.book, cell))) for cell in row.cells)
 
 
 def _total(plan: Collection, context: Context, shape: _Shape, row: Row, name: str) -> None:
     """The sum that a last row states, if it states one in hours."""
     for at, cell in enumerate(row.cells[: len(shape.labels)]):
-        text = plain(piece_text(plan.book, cell))
+        text = plain(cell_text(plan.book, cell))
         if at == shape.title or not text or field_name(shape.labels[at]) != "estimate":
             continue
         estimate = parse_estimate(text, bare_hours=True)

@@ -14,6 +14,7 @@ from crossfade.plans.fields import set_task_field
 from crossfade.plans.headings import gate_kind
 from crossfade.plans.inline import Field, fields, plain
 from crossfade.plans.labels import details, field_name, item_text
+from crossfade.plans.misspelt import note
 from crossfade.plans.model import GateKind, Status, TaskKind
 from crossfade.plans.outline import Block, Code, Item, Piece, Table, Text
 from crossfade.plans.records import Register
@@ -242,6 +243,7 @@ def task_of_item(plan: Collection, context: Context, item: Item, kind: TaskKind)
     """The task that a bullet or checkbox is, with all that is nested below it."""
     title, rest = item_title(plan, item)
     task = new_task(plan, context, title, task_kind(title, kind), item.pieces[0])
+    plan.of_items[item.index] = task
     if rest:
         task.values["description"] = rest
     if item.box is not None:
@@ -338,6 +340,11 @@ def needs_code(field: Field, value: Value) -> bool:
 
 def add_details(plan: Collection, task: TaskDraft, items: list[Item]) -> None:
     """Bullets that are neither fields nor subtasks are details of the description."""
+    for item in items:
+        piece = item.pieces[0]
+        for field in fields(plan.book.lines[piece.index].text, piece.start, piece.end)[:1]:
+            text = plan.book.lines[piece.index].text[field.start : field.end]
+            note(task, field.label, plan.book.read(text), piece.index)
     task.details += details(plan.book, items)
 
 

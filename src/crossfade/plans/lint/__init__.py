@@ -15,6 +15,7 @@
 ``status.dates``       finished before it was started, or finished and not done
 ``status.unreadable``  a status that means nothing known
 ``total.sum``          a stated total of hours is not the sum of the tasks'
+``field.unreadable``   an approval, timeout, retry or reaction to a failure that is not understood
 ``deliverable.missing``  a task without a deliverable among tasks that have one
 ``deliverable.absent``   a file of a done task that does not exist
 ``gate.missing``       a phase that nothing checks
@@ -35,6 +36,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from crossfade.plans.lint import (
+    controls,
     deliverables,
     dependencies,
     gates,
@@ -62,6 +64,7 @@ CHECKS: tuple[Check, ...] = (
     progress.phases,
     progress.unreadable,
     totals.totals,
+    controls.unreadable,
     deliverables.missing,
     deliverables.not_there,
     gates.missing,
@@ -72,7 +75,11 @@ CHECKS: tuple[Check, ...] = (
     owners.missing,
 )
 
-_TOLD_BETTER = {"id.duplicate": "with the id", "status.unreadable": "the status"}
+_TOLD_BETTER = {
+    "id.duplicate": "with the id",
+    "status.unreadable": "the status",
+    "field.unreadable": "is not understood",
+}
 """By check, the words of the reader's notice that says the same."""
 
 
