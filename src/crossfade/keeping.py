@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from crossfade.errors import PlanError
-from crossfade.ledger import Ledger
+from crossfade.ledger import Entry, Ledger
 from crossfade.plans.model import Plan, Status, Task
 from crossfade.plans.reading import parse_plan
 from crossfade.plans.survey import Survey
@@ -36,9 +36,9 @@ def keep_true(path: Path, ledger: Ledger, warn: Callable[[str], None]) -> None:
     try:
         data = path.read_bytes()
         plan = parse_plan(data, str(path))
-        truths = truth(plan, ledger.read())
-        written = rewrite(data, plan, list(_changes(plan, truths))).data
-        written = _with_phases(written, str(path), ledger, warn)
+        entries = list(ledger.read())
+        written = rewrite(data, plan, list(_changes(plan, truth(plan, entries)))).data
+        written = _with_phases(written, str(path), entries, warn)
         if written != data:
             _replace(path, data, written)
     except PlanError as error:
@@ -69,11 +69,10 @@ def _changes(plan: Plan, truths: Mapping[str, TaskTruth]) -> Iterator[Change]:
         )
 
 
-def _with_phases(data: bytes, path: str, ledger: Ledger, warn: Callable[[str], None]) -> bytes:
+def _with_phases(data: bytes, path: str, entries: Sequence[Entry], warn: Callable[[str], None]) -> bytes:
     """The document with what follows for its phases, if that says nothing new of any task: tasks with no status of
     their own take that of their phase."""
     plan = parse_plan(data, path)
-    entries = list(ledger.read())
     before = truth(plan, entries)
     try:
         written = rewrite_phases(data, path, list(_phase_changes(plan, before)))

@@ -48,7 +48,7 @@ _KINDS_OF_FILES = frozenset({"sqlite"})
 
 def agreed(move: Move) -> str:
     """A digest of the two databases and of what is copied from where to where, for two processes to compare."""
-    digest = hashlib.sha256(repr((__version__,)).encode())
+    digest = hashlib.sha256(__version__.encode())
     for side in Side:
         # the address without its password, because it may name a schema
         digest.update(
@@ -185,8 +185,8 @@ class Loader:
         ``LeaseLost`` when nobody copies any more."""
         with self._lock:
             move = self._opened(order)
-            pair = self._pairs.get(order.table)
-        if pair is None or self._agreed != order.agreed:
+            pair, mark = self._pairs.get(order.table), self._agreed
+        if pair is None or mark != order.agreed:
             raise Refused(
                 "this worker sees other databases or other tables than the one who copies",
                 where=str(self._spec),

@@ -241,6 +241,8 @@ def test_what_is_cancelled_has_ended_before_it_is_done_again(plan: Path) -> None
         until(lambda: (folder / "pids").exists() and (folder / "pids").read_text().endswith("\n"), "it runs")
         process.kill()
         process.wait()
+        [listed] = run("run", "--list")[1]["runs"]
+        assert "is gone" in listed["stands_still"]
         code, answer = run("run", str(plan), "--cancel")
         assert (code, answer["outcome"]) == (0, "cancelled")
         [pid] = map(int, (folder / "pids").read_text().split())

@@ -12,7 +12,8 @@ from crossfade.keeping import keep_true
 from crossfade.ledger import Ledger
 from crossfade.plans.model import Status
 from crossfade.plans.reading import parse_plan
-from crossfade.plans.writing import PhaseChange, rewrite_phases
+from crossfade.plans.values import Link
+from crossfade.plans.writing import Change, PhaseChange, rewrite, rewrite_phases
 from crossfade.runs.order import Mode
 
 DOCUMENTS = sorted((Path(__file__).with_name("golden")).glob("*.md"))
@@ -249,3 +250,21 @@ def test_bars_of_a_table_of_phases_stay_where_they_are(tmp_path: Path) -> None:
         "**Status**: Not started\n**Run**: `true`\n"
     )
     assert "| Phase 1: Prepare | Complete    | 100%     |" in lines_written(tmp_path, text, "1.1")
+
+
+def test_a_day_that_somebody_wrote_is_not_taken_back(tmp_path: Path) -> None:
+    text = "# Plan\n\n**Task 1: A**\n- **Status**: Done\n- **Finished**: 2026-01-05\n- **Run**: `true`\n"
+    assert "- **Finished**: -" not in lines_written(tmp_path, text, "1", event="task.failed")
+    assert "- **Finished**: 2026-01-05\n" in (tmp_path / "PLAN.md").read_text()
+
+
+def test_of_two_changes_the_later_one_says_whether_it_is_done() -> None:
+    entry = "ledger 7 (0123456789ab)"
+    text = (
+        f"# Plan\n\n**Task 1: A**\n- **Status**: Done\n- **Finished**: 2026-01-05\n- **Evidence**: {entry}\n"
+    )
+    plan = parse_plan(text.encode(), "PLAN.md")
+    link = Link(text="ledger 9 (0123456789ab)", target="")
+    done, undone = Change("1", evidence=link), Change("1", withdrawn=True)
+    assert b"ledger" not in rewrite(text.encode(), plan, [done, undone]).data
+    assert b"ledger 9" in rewrite(text.encode(), plan, [undone, done]).data

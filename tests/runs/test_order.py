@@ -27,6 +27,14 @@ def after(order: RunInput) -> dict[str, set[str]]:
     return {task.id: set(task.after) for task in order.tasks}
 
 
+# --- what is left out ---
+
+
+def test_a_task_of_a_phase_that_is_skipped_is_not_run() -> None:
+    text = "# P\n\n## Phase 1: No\n**Status**: Skipped\n\n### Task 1.1: A\n**Run**: `a`\n\n## Phase 2: Yes\n\n### Task 2.1: B\n**Run**: `b`\n"
+    assert after(order_of(text)) == {"2.1": set()}
+
+
 # --- which tasks, in which order ------------------------------------------------
 
 

@@ -153,6 +153,25 @@ def test_a_plan_is_not_run_twice_at_the_same_time(scene: Scene) -> None:
         scene.desk.state("nonsense")
 
 
+def test_no_run_begins_beside_a_command_of_the_last_one(scene: Scene) -> None:
+    scene.settings["grace"] = 60.0
+    text = "# Stubborn\n\n**Task 1: Long**\n- **Run**: `trap '' TERM; EFFECT; while [ ! -e go ]; do sleep 0.02; done`\n"
+    run = scene.make(text).run
+    first = scene.worker()
+    until(lambda: scene.effects(), "the command runs")
+    scene.desk.cancel(run, ANN, "not now")
+    assert scene.wait().outcome is Outcome.CANCELLED
+    until(lambda: not first.lives, "the worker has ended")
+    assert len(scene.desk.await_commands(run, seconds=0.2)) == 1
+    with pytest.raises(Refused, match="is still at work"):
+        scene.desk.start(scene.make(text))
+    (scene.folder / "go").touch()
+    assert scene.desk.await_commands(run) == []
+    scene.worker()
+    assert scene.wait().outcome is Outcome.DONE
+    assert scene.effects() == ["1", "1"]
+
+
 def test_a_cancelled_run_stops_its_commands_and_can_be_gone_on_with(scene: Scene) -> None:
     text = """# Cancelled
 

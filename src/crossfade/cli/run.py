@@ -32,7 +32,8 @@ JSON = {
     "steps": "with --dry-run: list of {task, kind, text} in order; otherwise null",
     "left_out": "with --rehearse: what was not rehearsed, and why; otherwise null",
     "durations": "with --rehearse: the file that `crossfade plan schedule` reckons with; otherwise null",
-    "runs": "with --list: list of {run, plan, path, mode, started_by, started_at, outcome, finished}; otherwise null",
+    "runs": "with --list: list of {run, plan, path, mode, started_by, started_at, outcome, finished, "
+    "stands_still: why nobody goes on with it, or null}; otherwise null",
 }
 
 StateOption = Annotated[
@@ -237,6 +238,7 @@ def _cancel(setting: Setting, path: Path, plan: Plan, as_json: bool) -> None:
 
 
 def _list(engine: Engine, as_json: bool) -> None:
+    stopped = {one.run: one.why for one in engine.stranded()}
     found = [
         {
             "run": one.run,
@@ -247,6 +249,7 @@ def _list(engine: Engine, as_json: bool) -> None:
             "started_at": one.started_at,
             "outcome": one.outcome,
             "finished": one.finished,
+            "stands_still": stopped.get(one.run),
         }
         for one in engine.runs()
     ]
@@ -254,6 +257,7 @@ def _list(engine: Engine, as_json: bool) -> None:
     lines = [
         f"{one['run']}  {one['outcome'] or 'goes on':<9}  {one['plan']}  "
         f"({'' if one['mode'] == 'live' else str(one['mode']) + ', '}begun by {one['started_by']})"
+        + (f"\n    stands still: {one['stands_still']}" if one["stands_still"] else "")
         for one in found
     ]
     emit(nothing | {"runs": found}, as_json, lambda: "\n".join(lines) or "there are no runs yet")

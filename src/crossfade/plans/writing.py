@@ -19,6 +19,7 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -141,11 +142,11 @@ def rewrite_phases(data: bytes, path: str, changes: Sequence[PhaseChange]) -> by
         return data
     now = parse_plan(data, path)
     wanted = {change.phase: change for change in changes}
-    phases = [phase for phase in now.phases if phase.id in wanted]
+    named = Counter(phase.id for phase in now.phases)
     writer = _Writer(data, now)
     written: dict[str, PhaseChange] = {}
-    for phase in phases:
-        if sum(other.id == phase.id for other in now.phases) == 1:
+    for phase in now.phases:
+        if phase.id in wanted and named[phase.id] == 1:
             written[phase.id] = wanted[phase.id]
             writer.write_phase(phase, wanted[phase.id])
     result = writer.result()
@@ -165,6 +166,10 @@ def _merged(before: Change | None, change: Change) -> Change:
     }
     if change.status is not None and change.status_text is None:
         said["status_text"] = None
+    if change.withdrawn:
+        said |= {"withdrawn": True, "finished": None, "evidence": None}
+    elif change.evidence is not None:
+        said["withdrawn"] = False
     return replace(before, **said)
 
 
@@ -382,11 +387,13 @@ class _Writer:
             self._put(task, Span(line=span.line, start=span.end, end=span.end), f", {text}")
 
     def _withdraw(self, task: Task) -> None:
-        """Take back the day of its end and the entries of the ledger."""
-        if task.places.finished is not None and task.finished is not None:
-            self._put(task, task.places.finished, _DASH)
+        """Take back the entries of the ledger, and the day that was written with them: one that somebody else
+        wrote stays.  Where there is no place for entries nobody can tell, and the day would be wrong."""
         span = task.places.evidence
         present = self.book.text(span) if span is not None else ""
+        ours = bool(_ENTRY.search(present)) or (span is None and task.places.insertion is None)
+        if ours and task.places.finished is not None and task.finished is not None:
+            self._put(task, task.places.finished, _DASH)
         if span is not None and _ENTRY.search(present):
             kept = [one for one in present.split(", ") if not _ENTRY.fullmatch(one.strip())]
             self._put(task, span, ", ".join(kept) or _DASH)
