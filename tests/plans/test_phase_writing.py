@@ -216,10 +216,11 @@ def test_a_phase_whose_tasks_take_their_status_from_it_is_left_alone(tmp_path: P
 
 
 @pytest.mark.parametrize("event", ["task.done", "task.failed"])
-def test_a_skipped_phase_stays_skipped(tmp_path: Path, event: str) -> None:
+@pytest.mark.parametrize("more", ["", "\n### Task 1.2: B\n**Run**: `true`\n"])
+def test_a_skipped_phase_stays_skipped(tmp_path: Path, event: str, more: str) -> None:
     text = (
         "# Plan\n\n## Phase 1: Setup\n**Status**: Skipped\n\n### Task 1.1: A\n**Status**: Not started\n"
-        "**Run**: `true`\n\n### Task 1.2: B\n**Run**: `true`\n"
+        f"**Run**: `true`\n{more}"
     )
     lines_written(tmp_path, text, "1.1", event=event)
     plan = parse_plan((tmp_path / "PLAN.md").read_bytes(), "PLAN.md")

@@ -176,8 +176,11 @@ def test_a_worker_with_another_spec_copies_nothing(shop: Shop, what: str) -> Non
     if what == "schema":
         with psycopg.connect(shop.new, autocommit=True) as connection:
             connection.execute("CREATE SCHEMA blue")
-            connection.execute("CREATE TABLE blue.notes (id bigint PRIMARY KEY, text text NOT NULL)")
-            connection.execute("CREATE TABLE blue.others (id bigint PRIMARY KEY)")
+            for schema in ("public", "blue"):  # alike, so that nothing but the schema tells them apart
+                connection.execute(
+                    f"CREATE TABLE {schema}.notes (id bigint PRIMARY KEY, text text NOT NULL)".encode()
+                )
+                connection.execute(f"CREATE TABLE {schema}.others (id bigint PRIMARY KEY)".encode())
     other = shop.write(
         "other.yaml",
         {
