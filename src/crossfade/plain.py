@@ -7,7 +7,8 @@ The target remembers the progress until the copy is complete, so a killed copy g
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,10 @@ from crossfade.lease import Held
 from crossfade.report import Quiet, Reporter
 from crossfade.spec import OnUnrepresentable, Spec
 from crossfade.stores import open_store
-from crossfade.stores.base import Finding, Role, Side, Store, Token
+from crossfade.stores.base import Field, Finding, KeyRange, Role, Side, Store, Token
 from crossfade.sync import mapping as mappings
-from crossfade.sync.copy import Copied, copy
-from crossfade.sync.mapping import TableMapping
+from crossfade.sync.copy import Copied, copy, ranges
+from crossfade.sync.mapping import Pair, TableMapping
 from crossfade.sync.rejects import Policy
 from crossfade.sync.verify import Verification, verify
 
@@ -89,7 +90,7 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
     tell = reporter or Quiet()
     started = time.monotonic()
     findings: list[Finding] = []
-    with _stores(spec) as (source, target):
+    with _stores(spec) as (source, target), ThreadPoolExecutor(1) as pool:
         state = target.state(MOVE)
         notes = state.notes if state is not None else {}
         mapping = _mapping(spec, source, target, notes.get("tables", {}), notes.get("created", ()))
@@ -106,6 +107,7 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
                 where=target.url,
                 todo="finish that copy with its own source, or copy into another database",
             )
+        decided = pool.submit(_decide, spec, source, mapping.pairs, notes.get("plan", {}))
         findings.extend(target.create_tables([p.new for p in created], {p.id: p.old.table for p in created}))
         names = [pair.name for pair in created]
         mapping = _mapping(spec, source, target, mapping.ids, names)
@@ -117,7 +119,8 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
         with Held({Side.OLD: source, Side.NEW: target}, states, MOVE, "copy", required=Side.NEW) as held:
             installed = target.state(MOVE)
             target.prepare_load(views)
-            tell.begin("copy", {p.name: source.count(p.name) for p in mapping.pairs})
+            rows, chunks = decided.result()
+            tell.begin("copy", rows)
             try:
                 copied = copy(
                     source,
@@ -129,6 +132,11 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
                     chunk_rows=spec.chunk_rows,
                     workers=spec.workers,
                     progress=tell.advance,
+                    decided={
+                        pair.id: found
+                        for pair in mapping.pairs
+                        if (found := chunks.get((pair.id, tuple(pair.old.key_fields))))
+                    },
                 )
             finally:
                 tell.end()
@@ -138,6 +146,19 @@ def copy_plain(spec: Spec, *, rejects: Path | None = None, reporter: Reporter | 
         target.uninstall(MOVE)
         locked = source.longest_lock()
     return PlainCopied(copied, tuple(findings), time.monotonic() - started, locked)
+
+
+def _decide(
+    spec: Spec, source: Store, pairs: Sequence[Pair], noted: Collection[str]
+) -> tuple[dict[str, int], dict[tuple[int, tuple[Field, ...]], list[KeyRange]]]:
+    """The rows of every table, and the ranges, by table and key, of those of which none are noted: work on the
+    source, while tables are made on the target (which may change what a key is taken for)."""
+    rows = {pair.name: source.count(pair.name) for pair in pairs}
+    return rows, {
+        (pair.id, tuple(pair.old.key_fields)): ranges(source, pair, Side.OLD, spec.chunk_rows)
+        for pair in pairs
+        if str(pair.id) not in noted
+    }
 
 
 def _mapping(

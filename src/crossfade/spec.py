@@ -28,8 +28,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from crossfade.errors import SpecError
 from crossfade.masking import mask
@@ -407,6 +405,9 @@ def load(path: Path) -> Spec:
 
 def parse(text: str, *, base: Path, where: str = "crossfade.yaml") -> Spec:
     """Validate the text of a spec; see ``load``."""
+    from ruamel.yaml import YAML  # a plain copy has no file to read
+    from ruamel.yaml.error import YAMLError
+
     try:
         document = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:

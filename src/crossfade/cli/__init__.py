@@ -89,4 +89,7 @@ def main() -> None:
     """The entry point of the ``crossfade`` command."""
     # Arrow's buffers are not the collector's to find; looking for cycles at the default pace only costs time.
     gc.set_threshold(50_000, 20, 100)
-    app()
+    try:
+        app()
+    finally:
+        gc.freeze()  # the process ends: nobody needs the cycles in what it leaves

@@ -43,11 +43,11 @@ def run(
     the source is only read and should be quiet. A killed copy goes on where it was.
     """
     with failing(as_json):
-        politely()
         console = Console(quiet=as_json)
         if source is not None:
             result = _plain(source, target, rejects, workers, console)
         else:
+            politely()
             result = _move(spec, console)
         emit(result, as_json, lambda: _text(result))
 
@@ -55,6 +55,10 @@ def run(
 def _plain(
     source: str, target: str | None, rejects: Path | None, workers: int, console: Console
 ) -> dict[str, Any]:
+    from crossfade.stores import reading_process
+
+    if target is not None:
+        reading_process.expect(source)  # before the imports, which take as long
     from crossfade.errors import UsageError
     from crossfade.plain import copy_plain, spec_of
 

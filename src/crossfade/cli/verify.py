@@ -71,6 +71,10 @@ def run(
 
 
 def _plain(source: str, target: str | None, console: Console) -> Verification:
+    from crossfade.stores import reading_process
+
+    if target is not None:
+        reading_process.expect(source)  # before the imports, which take as long
     from crossfade.errors import UsageError
     from crossfade.plain import spec_of, verify_plain
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from crossfade.errors import UsageError
-from crossfade.stores.base import Store
+
+if TYPE_CHECKING:
+    from crossfade.stores.base import Store
 
 
 def open_store(url: str) -> Store:

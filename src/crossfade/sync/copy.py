@@ -62,14 +62,16 @@ def copy(
     workers: int,
     progress: Progress = lambda _table, _rows: None,
     elsewhere: Elsewhere | None = None,
+    decided: Mapping[int, list[KeyRange]] | None = None,
 ) -> Copied:
     """Copy what is not yet copied.  The first error stops the others after their chunk and is raised.
 
+    ``decided``: the ranges of tables (``ranges``), for those of which the follower has noted none.
     Chunks of tables that reject nothing are offered ``elsewhere`` first; what comes back undone is done here, where
     an error can be told.
     """
     state = follower.state(token.move)
-    plan = _plan(leader, follower, pairs, leads, token.move, state, chunk_rows)
+    plan = _plan(leader, follower, pairs, leads, token.move, state, chunk_rows, decided or {})
     finished = _finished(follower, token.move)
     resumed = sum(chunk.rows for chunk in finished.values())
     tasks = [
@@ -162,6 +164,7 @@ def _plan(
     move: str,
     state: State | None,
     chunk_rows: int,
+    decided: Mapping[int, list[KeyRange]],
 ) -> dict[int, list[KeyRange]]:
     """The ranges of every table, from the follower's state row or decided now and kept there."""
     known: Mapping[str, Any] = state.notes.get("plan", {}) if state else {}
@@ -170,14 +173,19 @@ def _plan(
     for pair in pairs:
         bounds = known.get(str(pair.id))
         if bounds is None:
-            ranges = leader.plan(pair.view(leads), chunk_rows) if pair.keyed else [KeyRange()]
-            kept[str(pair.id)] = [_encode(over.upto) for over in ranges if over.upto is not None]
-            plan[pair.id] = ranges
+            found = decided.get(pair.id) or ranges(leader, pair, leads, chunk_rows)
+            kept[str(pair.id)] = [_encode(over.upto) for over in found if over.upto is not None]
+            plan[pair.id] = found
         else:
             plan[pair.id] = planned(known, pair.id)
     if kept != known:
         follower.note(move, {"plan": kept})
     return plan
+
+
+def ranges(leader: Store, pair: Pair, leads: Side, chunk_rows: int) -> list[KeyRange]:
+    """The ranges of a table that is to be copied."""
+    return leader.plan(pair.view(leads), chunk_rows) if pair.keyed else [KeyRange()]
 
 
 def planned(plan: Mapping[str, Any], table: int) -> list[KeyRange]:

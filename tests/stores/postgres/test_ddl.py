@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crossfade.stores.base import Chunk, Column, Field, ForeignKey, Index, Table, View
-from crossfade.stores.postgres import PostgresStore
+from crossfade.stores.postgres import PostgresStore, bring_back
+from crossfade.stores.postgres.bring_back import build_keys
 from crossfade.stores.postgres.ddl import native_type
 from crossfade.stores.postgres.defaults import portable, translated
 from crossfade.stores.postgres.names import fitted
@@ -116,6 +117,25 @@ def test_tables_are_made_and_finished(store: PostgresStore, postgres_url: str) -
         assert row == (3, "it's", None, True, 0.0, "9.90", b"\x00\xff", None, 0.0, True, True, True, True)
         assert c.execute("SELECT twice FROM users WHERE id = 1").fetchone() == (3.0,)
         assert len(listed(store, few)) == 3
+
+
+def test_a_key_of_which_only_the_index_was_made_is_finished(store: PostgresStore, postgres_url: str) -> None:
+    """What a kill leaves between the index and the constraint: the next command, or the first pass, ends it."""
+    for number, finish in enumerate(
+        (lambda view: store.finish_load([view]), lambda _: build_keys(store._db)), 1
+    ):
+        table = Table(f"t{number}", (col("id", "integer", nullable=False),), ("id",))
+        view = viewed(number, table)
+        store.create_tables([view], {number: table})
+        follower(store, [view])
+        (key,) = [row for row in bring_back._noted(store._db) if row.kind == "key"]
+        assert bring_back._build(store._db, key) == []
+        with app(postgres_url) as c:
+            keys = f"SELECT conname, contype FROM pg_constraint WHERE conrelid = 't{number}'::regclass AND contype = 'p'"
+            assert c.execute(keys).fetchall() == []
+            finish(view)
+            assert c.execute(keys).fetchall() == [(f"t{number}_pkey", "p")]
+        store.uninstall(MOVE)
 
 
 def test_duplicates_that_differ_in_case_are_reported(store: PostgresStore) -> None:

@@ -239,6 +239,22 @@ def test_the_planner_knows_every_table_that_was_loaded(store: PostgresStore, pos
         assert c.execute("SELECT reltuples FROM pg_class WHERE relname = 'p'").fetchone() == (3000.0,)
 
 
+def test_indexes_answer_by_themselves_after_a_load(store: PostgresStore, postgres_url: str) -> None:
+    """Every page is known to be seen by everybody, so that nobody's first read has to find out."""
+    with app(postgres_url) as c:
+        c.execute(SHOP)
+        views = views_of(store, "p", "c")
+        follower(store, views)
+        store.prepare_load(views)
+        loaded(store, views[0], [(n, f"code {n}", f"alt {n}") for n in range(1, 3001)])
+        loaded(store, views[1], [(n, n, None, None) for n in range(1, 3001)])
+        assert store.finish_load(views) == []
+        pages = c.execute(
+            "SELECT relallvisible::float / relpages FROM pg_class WHERE relname IN ('p', 'c')"
+        ).fetchall()
+        assert all(share > 0.5 for (share,) in pages), pages
+
+
 def test_orphans_are_counted_with_examples(store: PostgresStore, postgres_url: str) -> None:
     with app(postgres_url) as c:
         c.execute(

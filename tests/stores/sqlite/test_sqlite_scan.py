@@ -15,8 +15,10 @@ from crossfade.stores.base import KeyRange, View
 from crossfade.stores.sqlite import SQLiteStore
 from crossfade.stores.sqlite import scan as scanning
 from crossfade.stores.sqlite.census import storage_classes
+from crossfade.stores.sqlite.columnar import ColumnarReader, Readers
 from crossfade.stores.sqlite.courtesy import Courtesy
 from crossfade.stores.sqlite.forms import uniform_forms
+from crossfade.stores.sqlite.lookup import physical_of
 from crossfade.stores.sqlite.schema import physical
 from crossfade.types import Kind, LogicalType, StoredAs
 
@@ -59,6 +61,49 @@ def test_every_row_once_in_key_order(scene) -> None:
     assert (plan[0].after, plan[-1].upto, len(plan)) == (None, None, 5)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "most"),
+    [
+        (range(N), 1_000),
+        (range(-N, N), 1_000),
+        ([*range(N // 2), *range(N, N + N // 2)], 2_000),  # a gap in the middle
+        ([*range(10), *range(N, 2 * N)], 2_000),
+        (range(0, 3 * N, 3), 1_000),
+        (range(0, 2**62, 2**62 // N), 1_000),
+        ([*range(N // 2), 2**62], 1_000),
+        ([-(2**63), 2**63 - 1], 1_000),
+    ],
+)
+@pytest.mark.parametrize("declared", ["id INTEGER PRIMARY KEY", "id INT PRIMARY KEY NOT NULL"])
+def test_ranges_of_numbers_hold_no_more_than_twice_what_was_asked(
+    scene, declared: str, numbers: Any, most: int
+) -> None:
+    """However they lie; and there are never many more ranges than rows ask for."""
+    made = scene(f"CREATE TABLE t ({declared}, v TEXT)")
+    made.app.execute("BEGIN")
+    made.app.executemany("INSERT INTO t VALUES (?, 'x')", [(number,) for number in numbers])
+    made.app.execute("COMMIT")
+    view = made.view("t")
+    plan = made.store.plan(view, 1_000)
+    keys = [[row["id"] for row in made.rows(view, over)] for over in plan]
+    assert [key for over in keys for key in over] == list(numbers)
+    assert max(map(len, keys)) <= most
+    assert len(plan) <= 2 * (len(numbers) // 1_000 + 1)
+
+
+def test_text_among_the_numbers_of_a_key_is_planned_by_its_place(scene) -> None:
+    made = scene("CREATE TABLE t (id INT PRIMARY KEY NOT NULL, v TEXT)")
+    made.app.executemany("INSERT INTO t VALUES (?, 'x')", [(i,) for i in (*range(3_000), "a", "b")])
+    view = made.view("t")
+    rejected: list[Any] = []
+    found = [
+        row["id"] for over in made.store.plan(view, 1_000) for batch in made.store.scan(view, over, rejected.append)
+        for row in batch.to_pylist()
+    ]  # fmt: skip
+    assert found == list(range(3_000))
+    assert len(rejected) == 2
+
+
 def test_the_column_wise_way_is_taken(scene, monkeypatch) -> None:
     made = scene("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
     made.app.executescript(f"BEGIN; {' '.join(f'INSERT INTO t VALUES ({i}, {i});' for i in range(N))} COMMIT")
@@ -77,7 +122,7 @@ def test_the_column_wise_way_is_taken(scene, monkeypatch) -> None:
 def test_without_a_reading_process_the_rows_are_the_same(scene, monkeypatch) -> None:
     made = scene("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
     made.app.executescript(f"BEGIN; {' '.join(f'INSERT INTO t VALUES ({i}, {i});' for i in range(N))} COMMIT")
-    monkeypatch.setattr("crossfade.stores.sqlite.columnar.sys.executable", "/nowhere/python")
+    monkeypatch.setattr("crossfade.stores.reading_process.sys.executable", "/nowhere/python")
     assert len(made.rows(made.view("t"))) == N
 
 
@@ -279,6 +324,26 @@ def test_a_sudden_run_of_large_rows_is_read_in_small_pages(scene) -> None:
     sizes = [batch.nbytes for batch in made.store.scan(view, KeyRange(), lambda bad: pytest.fail(bad.reason))]
     assert max(sizes) < 10 * 2**20
     assert len(made.rows(view)) == 20_060
+
+
+def test_a_row_that_is_too_large_ends_a_page_and_not_the_reading_process(scene) -> None:
+    made = scene("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, b BLOB)")
+    made.app.executemany("INSERT INTO t VALUES (?, 'small', NULL)", [(i,) for i in range(100)])
+    made.app.execute("UPDATE t SET v = ?, b = zeroblob(?) WHERE id = 50", ("y" * 2**15, 2**15 + 1))
+    made.app.execute("UPDATE t SET v = ?, b = zeroblob(?) WHERE id = 51", ("y" * 2**15, 2**15))
+    view = made.view("t")
+    with made.store._db.reading() as con:
+        shape = physical_of(con, view, made.store._db.where)
+    scan = scanning.TableScan(made.store._db, Readers(made.store._db), view, shape, lambda bad: None)
+    reader = ColumnarReader(made.store._db)
+    reader.settle()
+    found = []
+    for after, upto in (((None), (49,)), ((49,), (50,)), ((10,), None), ((50,), None)):
+        scan._ask(reader, after, upto)
+        table = reader.answer().table
+        found.append(None if table is None else len(table))
+    reader.close()
+    assert found == [50, None, None, 49]
 
 
 def test_a_scan_that_is_given_up_leaves_the_store_usable(scene) -> None:

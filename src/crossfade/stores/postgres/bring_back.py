@@ -1,15 +1,16 @@
 """Making what was set aside for the load: keys and unique indexes, foreign keys, then everything else.
 
 Each definition is made in one transaction together with its tick in ``crossfade.deferred``, so a kill at any
-moment leaves it either made or still to be made.  Two connections work side by side, each at something that
-needs no lock of the other.
+moment leaves it either made or still to be made.  A few connections work side by side, each at something that
+needs no lock of the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 
@@ -20,7 +21,7 @@ from crossfade.stores.postgres.connection import Database, one
 from crossfade.stores.postgres.names import OURS, ident, table_in
 from crossfade.stores.postgres.side_by_side import Lock, Task
 
-_BUILDERS = 2
+_BUILDERS = 3
 
 _MEMORY = """
 SELECT set_config('maintenance_work_mem', CASE WHEN pg_table_size(to_regclass(%s)) < 1 << 30
@@ -31,7 +32,8 @@ FROM pg_settings WHERE name = 'maintenance_work_mem'
 that 128 MB each would); beyond, it should not need to merge twice."""
 
 
-class Definition(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
     """A row of ``crossfade.deferred``."""
 
     seq: int
@@ -48,19 +50,25 @@ class Definition(NamedTuple):
         return str(self.detail["table"])
 
     @property
+    def place(self) -> str:
+        """Where it stands, for a finding."""
+        return f"tables/{self.table}/{'foreign_keys' if self.kind == 'fk' else 'indexes'}/{self.name}"
+
+    @property
     def plain_index(self) -> bool:
         """Nothing else can depend on it."""
         return self.make.startswith("CREATE INDEX ")
+
+    @property
+    def lock(self) -> Lock:
+        """An index is built beside others of its table, a constraint is not."""
+        return Lock.BUILD if self.make.startswith("CREATE ") else Lock.ALTER
 
 
 def bring_back(db: Database, views: set[int] | None, analyze: Sequence[str] = ()) -> list[Finding]:
     """Make everything that was set aside for these views (None: for all) and gather statistics of these
     tables; what fails is reported and stays noted."""
-    chosen = [
-        row
-        for row in _noted(db, "NOT (made AND (checked OR after IS NULL))")
-        if views is None or row.view in views
-    ]
+    chosen = [row for row in _noted(db) if views is None or row.view in views]
     sizes = _sizes(db, {row.table for row in chosen} | set(analyze))
     return side_by_side.run(_tasks(db, chosen, sizes, analyze), _BUILDERS)
 
@@ -68,49 +76,52 @@ def bring_back(db: Database, views: set[int] | None, analyze: Sequence[str] = ()
 def _tasks(
     db: Database, chosen: Sequence[Definition], sizes: Mapping[str, int], analyze: Sequence[str]
 ) -> list[Task]:
-    """The longest first: keys and unique indexes, foreign keys (which lean on those), then plain indexes and
-    the rows' check against each foreign key, and statistics last (they cover expressions that are indexed)."""
-    largest = sorted(chosen, key=lambda row: -sizes[row.table])
-    unique: dict[str, list[Definition]] = {}
-    for row in largest:
-        if row.kind != "fk" and not row.plain_index:
-            unique.setdefault(row.table, []).append(row)
-    keys = {table: Task(partial(_build, db, rows), {table: Lock.ALTER}) for table, rows in unique.items()}
-    foreign: list[Task] = []
-    rest: list[tuple[int, Task]] = []
-    for row in largest:
-        before = [keys[table] for table in (row.table,) if table in keys]
-        if row.plain_index:
-            task = Task(partial(_build, db, [row]), {row.table: Lock.BUILD}, before)
-            rest.append((sizes[row.table], task))
-        elif row.kind == "fk":
-            parent = str(row.detail["parent"][1])
-            before += [keys[parent]] if parent in keys and parent != row.table else []
-            both = {row.table: Lock.ALTER, parent: Lock.ALTER}
-            foreign.append(Task(partial(_add_foreign_key, db, row), both, before))
-            check = Task(
-                partial(_validate, db, row), {parent: Lock.READ} | {row.table: Lock.OWN}, foreign[-1:]
-            )
-            # it reads both tables, and sorts neither
-            rest.append(((sizes[row.table] + sizes.get(parent, 0)) // 3, check))
-    builds = [*keys.values(), *foreign, *(task for _, task in sorted(rest, key=lambda one: -one[0]))]
+    """A vacuum first, after which indexes answer by themselves (so that the rows' check against a foreign key
+    merges two of them); then the longest first: keys and indexes, which are built beside each other; what needs
+    its table alone for a moment (constraints, foreign keys); the rows' checks; and statistics, which cover
+    expressions that are indexed."""
+    largest = sorted(chosen, key=lambda row: (-sizes[row.table], row.kind != "key"))
+    builds = {
+        row: Task(partial(_build, db, row), {row.table: row.lock}) for row in largest if row.kind != "fk"
+    }
+    adoptions = {
+        row: Task(partial(_complete, db, row), {row.table: Lock.ALTER}, [task])
+        for row, task in builds.items()
+        if row.check is not None
+    }
+    by_size = sorted(analyze, key=lambda table: -sizes[table])
+    vacuums = [Task(partial(_vacuum, db, table), {table: Lock.OWN}) for table in by_size]
     statistics = [
         Task(
             partial(_analyze, db, table),
             {table: Lock.OWN},
-            [
-                task
-                for task in builds
-                if task.locks.get(table) in (Lock.ALTER, Lock.BUILD) and task not in foreign
-            ],
+            [task for made in (builds, adoptions) for row, task in made.items() if row.table == table],
         )
-        for table in sorted(analyze, key=lambda table: -sizes[table])
+        for table in by_size
     ]
-    return [*builds, *statistics]
+    foreign: list[Task] = []
+    checks: list[Task] = []
+    for row in largest:
+        if row.kind != "fk":
+            continue
+        parent = str(row.detail["parent"][1])
+        leaned_on = [
+            task
+            for made in (builds, adoptions)
+            for other, task in made.items()
+            if other.table in (row.table, parent) and not other.plain_index
+        ]
+        both = {row.table: Lock.ALTER, parent: Lock.ALTER}
+        foreign.append(Task(partial(_add_foreign_key, db, row), both, leaned_on))
+        reads = {parent: Lock.READ} | {row.table: Lock.OWN}
+        checks.append(Task(partial(_complete, db, row), reads, foreign[-1:]))
+    building = [task for row, task in builds.items() if row.lock is Lock.BUILD]
+    altering = [task for row, task in builds.items() if row.lock is not Lock.BUILD]
+    return [*vacuums, *building, *altering, *adoptions.values(), *foreign, *checks, *statistics]
 
 
 def _sizes(db: Database, tables: Iterable[str]) -> dict[str, int]:
-    """Bytes of each table: the longest work begins first, so that both connections end together."""
+    """Bytes of each table: the longest work begins first, so that all connections end together."""
     with db.session() as connection:
         return {
             table: one(
@@ -123,40 +134,41 @@ def _sizes(db: Database, tables: Iterable[str]) -> dict[str, int]:
 def build_keys(db: Database) -> None:
     """Make the primary keys that were left out of created tables: the first pass looks rows up by them.
     ``StoreError`` when rows contradict one."""
-    for row in _noted(db, "kind = 'key' AND NOT made"):
-        for finding in _build(db, [row]):
+    for row in _noted(db):
+        if row.kind != "key":
+            continue
+        for finding in _build(db, row) or _complete(db, row):
             raise StoreError(finding.what, where=f"{db.url} {finding.where}", todo=finding.todo)
 
 
-def _noted(db: Database, condition: str) -> list[Definition]:
+def _noted(db: Database) -> list[Definition]:
+    """What is not yet made, or made and not yet checked or adopted."""
     with db.session() as connection:
         if not state.installed(connection):
             return []
         rows = connection.execute(
             f"SELECT seq, view, kind, name, definition, after, detail::json, made FROM {OURS}.deferred "
-            f"WHERE {condition} ORDER BY seq".encode()
+            "WHERE NOT (made AND (checked OR after IS NULL)) ORDER BY seq".encode()
         ).fetchall()
     return [Definition(*row) for row in rows]
 
 
-def _build(db: Database, rows: Sequence[Definition]) -> list[Finding]:
-    """Keys and indexes of one table, keys first."""
-    findings = []
+def _build(db: Database, row: Definition) -> list[Finding]:
+    """A key or an index."""
+    if row.made:
+        return []
     with db.session() as connection:
-        for row in sorted(rows, key=lambda r: (r.kind != "key", r.seq)):
-            if row.made:
-                continue
-            try:
-                with connection.transaction():
-                    _prepare(connection, table_in(db.schema, row.table))
-                    connection.execute(row.make.encode())
-                    connection.execute(f"UPDATE {OURS}.deferred SET made = true WHERE seq = %s", [row.seq])
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                raise
-            except psycopg.Error as error:
-                check = "postgres.unique" if error.sqlstate == "23505" else f"postgres.{row.kind}"
-                findings.append(_not_made(error, check, f"tables/{row.table}/indexes/{row.name}"))
-    return findings
+        try:
+            with connection.transaction():
+                _prepare(connection, table_in(db.schema, row.table))
+                connection.execute(row.make.encode())
+                connection.execute(f"UPDATE {OURS}.deferred SET made = true WHERE seq = %s", [row.seq])
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except psycopg.Error as error:
+            check = "postgres.unique" if error.sqlstate == "23505" else f"postgres.{row.kind}"
+            return [_not_made(error, check, row.place)]
+    return []
 
 
 def _prepare(connection: psycopg.Connection[Any], table: str) -> None:
@@ -193,12 +205,14 @@ def _add_foreign_key(db: Database, row: Definition) -> list[Finding]:
             except psycopg.errors.ForeignKeyViolation:
                 return [_orphans(connection, row, db.schema)]
             except psycopg.Error as error:
-                return [_not_made(error, "postgres.fk", f"tables/{row.table}/foreign_keys/{row.name}")]
+                return [_not_made(error, "postgres.fk", row.place)]
             return []
     return []
 
 
-def _validate(db: Database, row: Definition) -> list[Finding]:
+def _complete(db: Database, row: Definition) -> list[Finding]:
+    """The second half of what is made in two: a foreign key's rows are checked, an index becomes the constraint
+    that it is for."""
     with db.session() as connection:
         if row.check is None or not one(
             connection, f"SELECT made AND NOT checked FROM {OURS}.deferred WHERE seq = %s", [row.seq]
@@ -207,11 +221,24 @@ def _validate(db: Database, row: Definition) -> list[Finding]:
         try:
             with connection.transaction():
                 connection.execute("SET LOCAL maintenance_work_mem = '64MB'")  # a hash table of the keys
+                connection.execute("SET LOCAL random_page_cost = 1.1")  # what was just written is in memory
                 connection.execute("SET LOCAL synchronous_commit = off")
                 connection.execute(row.check.encode())
                 connection.execute(f"UPDATE {OURS}.deferred SET checked = true WHERE seq = %s", [row.seq])
         except psycopg.errors.ForeignKeyViolation:
             return [_orphans(connection, row, db.schema)]
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except psycopg.Error as error:
+            return [_not_made(error, f"postgres.{row.kind}", row.place)]
+    return []
+
+
+def _vacuum(db: Database, table: str) -> list[Finding]:
+    """Note which pages everybody sees: those whose commits are on disk.  Nothing of a table that was just loaded
+    is there to be cleaned."""
+    with db.session() as connection:
+        connection.execute(f"VACUUM (INDEX_CLEANUP off, TRUNCATE off) {table_in(db.schema, table)}".encode())
     return []
 
 
@@ -238,6 +265,6 @@ def _orphans(connection: psycopg.Connection[Any], row: Definition, schema: str) 
         "error",
         "postgres.orphans",
         f"{total} row(s) have no parent in {detail['parent'][1]}, for example {examples}",
-        f"tables/{row.table}/foreign_keys/{row.name}",
+        row.place,
         "remove them or add their parents on the leading side, then run the command again",
     )

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-import adbc_driver_postgresql.dbapi
 import psycopg
 from adbc_driver_manager import Error as AdbcError
 from psycopg.abc import PQGen
@@ -248,6 +247,8 @@ class Database:
                     connection.close()
 
     def _open_bulk(self) -> Any:
+        import adbc_driver_postgresql.dbapi  # heavy, and only reading needs it
+
         connection = adbc_driver_postgresql.dbapi.connect(make_conninfo("", **self.parts), autocommit=True)
         try:
             with connection.cursor() as cursor:

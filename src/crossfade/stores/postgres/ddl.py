@@ -80,10 +80,12 @@ def _create(
         elif table.sequence != column.name:
             findings += _default(connection, name, table, column, _default_of(column, source))
     if table.key:
+        pkey = fitted(f"{table.name}_pkey")
+        # an index first: other indexes of the table can be built beside it, beside a constraint none can
         remember(
-            connection, view, "key", fitted(f"{table.name}_pkey"),
-            f"ALTER TABLE {name} ADD CONSTRAINT {ident(fitted(f'{table.name}_pkey'))} "
-            f"PRIMARY KEY ({idents(table.key)})", None, {},
+            connection, view, "key", pkey,
+            f"CREATE UNIQUE INDEX {ident(pkey)} ON {name} ({idents(table.key)})",
+            f"ALTER TABLE {name} ADD CONSTRAINT {ident(pkey)} PRIMARY KEY USING INDEX {ident(pkey)}", {},
         )  # fmt: skip
     used = {fitted(f"{table.name}_pkey")}
     for index in table.indexes:

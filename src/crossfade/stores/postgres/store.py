@@ -148,6 +148,7 @@ class PostgresStore:
 
     def finish_load(self, views: Sequence[View]) -> list[Finding]:
         tables = [view.table.name for view in views]
+        load.settle(self._db)  # before a vacuum looks at what was committed
         findings = bring_back.bring_back(self._db, {view.id for view in views}, analyze=tables)
         sequences.raise_sequences(self._db, views, {})
         load.settle(self._db)

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from crossfade.stores import reading_process
 from crossfade.stores.base import Field
 from crossfade.stores.sqlite.connection import Database
 from crossfade.stores.sqlite.decode_arrow import as_valid, decode_array
 from crossfade.stores.sqlite.encode import field_affinity
 from crossfade.types import Kind
 
-_SCRIPT = Path(__file__).with_name("columnar_process.py")
 _CLASSES = {"integer": 1, "real": 2, "text": 3, "blob": 4}
 _INTEGER_TEXT = r"^-?[0-9]+$"
 _REAL_TEXT = r"(?i)^[+-]?([0-9.]+(e[+-]?[0-9]+)?|inf|nan)$"
 _EXACT = 2**53
-_PIPE_BYTES = 2**20
-"""What an ordinary user may ask for on Linux; more at a time is fewer switches between the processes."""
 
 
 class ReaderGone(Exception):
@@ -50,15 +44,7 @@ class ColumnarReader:
 
     def __init__(self, database: Database) -> None:
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", str(_SCRIPT)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                pipesize=_PIPE_BYTES,
-                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # NumPy's threads would spin beside us
-            )
+            self._process = reading_process.start()
         except OSError as error:
             raise ReaderGone(str(error)) from error
         self._send({"uri": database.uri, "busy": database.busy_timeout})
@@ -71,8 +57,8 @@ class ColumnarReader:
             self._header()
             self._ready = True
 
-    def ask(self, sql: str, guard: str, values: Sequence[Any], rows: int) -> None:
-        self._send({"sql": sql, "guard": guard, "values": [_wire(v) for v in values], "rows": rows})
+    def ask(self, sql: str, values: Sequence[Any], rows: int) -> None:
+        self._send({"sql": sql, "values": [_wire(v) for v in values], "rows": rows})
         self.waiting = True
 
     def answer(self) -> Page:
@@ -100,17 +86,7 @@ class ColumnarReader:
 
     def close(self) -> None:
         """End the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    continue
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        reading_process.end(self._process)
 
     def _send(self, request: dict[str, Any]) -> None:
         body = json.dumps(request).encode()
@@ -163,6 +139,11 @@ class Readers:
                 except ReaderGone:
                     return
 
+    @property
+    def waiting(self) -> bool:
+        """Whether one is idle, started already."""
+        return bool(self._idle)
+
     def take(self) -> ColumnarReader:
         """An idle reader, or a new one.  Raises ``ReaderGone``."""
         reader = None
@@ -196,6 +177,7 @@ class Readers:
             idle, self._idle = self._idle, []
         for reader in idle:
             reader.close()
+        reading_process.end_spare()
 
 
 # --- what a column means ----------------------------------------------------

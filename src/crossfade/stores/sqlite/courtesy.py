@@ -17,7 +17,7 @@ from crossfade.stores.sqlite.connection import Database, patiently, text
 
 PAGE_BYTES = 8 * 2**20
 """Bytes of stored values that a page aims at."""
-PAGE_SECONDS = 0.02
+PAGE_SECONDS = 0.03
 """How long a page may keep its read lock."""
 POLITE_SECONDS = 0.005
 """The same while the application writes in rollback-journal mode, where a page keeps it from committing."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from crossfade.stores import reading_process
 from crossfade.stores.base import KeyRange, RejectSink, View
 from crossfade.stores.sqlite.columnar import Readers
 from crossfade.stores.sqlite.connection import Database, quoted
@@ -22,13 +23,14 @@ from crossfade.stores.sqlite.lookup import columns_sql, physical_of
 from crossfade.stores.sqlite.page import canonical_rows
 from crossfade.stores.sqlite.scan import PageSql, TableScan
 from crossfade.stores.sqlite.temporal import NotExact
+from crossfade.types import Kind
 
 _NULL_KEYS_PER_PAGE = 1_000
+_CLOSE = 0.5
+_PLACES = 32
+_LOOK = 64
 _WARM = 2
 """Reading processes that are started while a table of several ranges is planned, or before."""
-
-_LARGE = 1 << 24
-"""Bytes of a database that surely has such a table."""
 
 
 class TableReader:
@@ -47,7 +49,7 @@ class TableReader:
     def expect_scans(self) -> None:
         """Start the reading processes of a large database; a small one may never need them."""
         with contextlib.suppress(OSError):
-            if self._database.path.stat().st_size >= _LARGE:
+            if self._database.path.stat().st_size >= reading_process.LARGE:
                 self._readers.warm(_WARM)
 
     def plan(self, view: View, rows: int) -> list[KeyRange]:
@@ -63,7 +65,9 @@ class TableReader:
                 con, view, shape, Courtesy(self._database, con)
             )
             if in_stored_order(view, shape, forms):
-                bounds = list(_boundaries(con, view, PageSql(view, shape), rows, courtesy))
+                sql = PageSql(view, shape)
+                even = _even_boundaries(con, view, sql, rows, courtesy)
+                bounds = list(_boundaries(con, view, sql, rows, courtesy) if even is None else even)
             else:
                 listing = self._listings[view.table.name] = Listing(con, view, shape, courtesy)
                 keys = listing.keys
@@ -104,6 +108,45 @@ class TableReader:
 def _more_than(con: sqlite3.Connection, view: View, rows: int) -> bool:
     sql = f"SELECT 1 FROM {quoted(view.table.name)} LIMIT 1 OFFSET {rows}"
     return con.execute(sql).fetchone() is not None
+
+
+def _even_boundaries(
+    con: sqlite3.Connection, view: View, sql: PageSql, rows: int, courtesy: Courtesy
+) -> list[tuple[Any, ...]] | None:
+    """Bounds of ranges that are equally wide; None unless the key is an integer and its numbers lie so close that
+    no range can hold more than twice as many ``rows``.  Finding every ``rows``-th key would read the whole index,
+    which for a rowid is the table."""
+    if [f.type.kind for f in view.key_fields] != [Kind.INTEGER]:
+        return None
+    where, values = sql.where(None, None)
+    ends = [sql.select(sql.keys, where, 1), sql.select(sql.keys, where, None) + " DESC LIMIT 1"]
+    found = [row[0] for step in ends for row in courtesy.read(partial(_all, con, step, values))]
+    if len(found) < 2 or not all(isinstance(key, int) for key in found):
+        return None
+    first, last = found
+    if last - first < rows:
+        return []
+    if last - first > _most_rows(con) or (share := _density(con, sql, first, last, courtesy)) < _CLOSE:
+        return None
+    width = int(rows / share)
+    return [(bound,) for bound in range(first + width - 1, last, width)]
+
+
+def _most_rows(con: sqlite3.Connection) -> int:
+    """More rows than the file has room for: a row takes a pointer of two bytes, its length and its key."""
+    pages, size = (con.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages) * int(size) // 4
+
+
+def _density(con: sqlite3.Connection, sql: PageSql, first: int, last: int, courtesy: Courtesy) -> float:
+    """About the share of the numbers in this span that are keys, by looks at a few places of it."""
+    shares = []
+    for place in range(first, last, max(1, (last - first) // _PLACES)):
+        where, values = sql.where(None if place == first else (place - 1,), None)
+        keys = courtesy.read(partial(_all, con, sql.select(sql.keys, where, _LOOK), values))
+        end = keys[-1][0] if len(keys) == _LOOK and isinstance(keys[-1][0], int) else last
+        shares.append(len(keys) / (end - place + 1))
+    return sum(shares) / len(shares)
 
 
 def _boundaries(

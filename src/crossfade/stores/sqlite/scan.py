@@ -123,7 +123,7 @@ class TableScan:
             self._courtesy = Courtesy(self._database, con)
             # small ranges end before a reading process would have started
             self._pace = self._courtesy.pace = Pace(known or FIRST_ROWS)
-            for _ in range(0 if known else _FIRST_PAGES):
+            for _ in range(0 if known or self._readers.waiting else _FIRST_PAGES):
                 rows, after, done = self._page(con, after, upto)
                 yield from self._decoded(rows)
                 if done:
@@ -268,19 +268,20 @@ class TableScan:
         ]
         if self._sql.by_rowid:
             expressions.append(f"{self._sql.keys[0]} AS r")
-        reader.ask(self._sql.select(expressions, where, rows), self._guard(where, rows), values, rows)
+        where += f"{' AND ' if where else ' WHERE '}{guard}" if (guard := self._guard()) else ""
+        reader.ask(self._sql.select(expressions, where, rows), values, rows)
         return rows
 
-    def _guard(self, where: str, rows: int) -> str:
-        """A statement that gives a row when the page has one that is too large.  ``octet_length`` looks at
-        headers only, so large values are not read for it; of a number it would make text, so columns of
+    def _guard(self) -> str:
+        """A condition that ends the statement (``columnar_process.TOO_LARGE``) at a row that is too large, before
+        its values are read.  ``octet_length`` looks at headers only; of a number it would make text, so columns of
         numbers are left out: a huge text in one costs memory, not exactness."""
         loose = [f.column.name for f in self._view.fields if field_affinity(f) in ("TEXT", "BLOB")]
         if not loose:
             return ""
         size = " + ".join(f"coalesce(octet_length({quoted(name)}), 0)" for name in loose)
-        inner = self._sql.select([f"{size} AS size"], where, rows)
-        return f"SELECT 1 FROM ({inner}) WHERE size > {LARGE_ROW} LIMIT 1"
+        # the least integer has no absolute value
+        return f"abs(({size} > {LARGE_ROW}) * {-(2**63)}) = 0"
 
     def _last_key(self, table: pa.Table) -> tuple[Any, ...] | None:
         """The stored key of the page's last row, or None when a key column's type is in doubt."""
