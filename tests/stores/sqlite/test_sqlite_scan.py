@@ -68,6 +68,11 @@ def test_every_row_once_in_key_order(scene) -> None:
         (range(-N, N), 1_000),
         ([*range(N // 2), *range(N, N + N // 2)], 2_000),  # a gap in the middle
         ([*range(10), *range(N, 2 * N)], 2_000),
+        ([*range(2 * N // 3), *range(2 * N // 3, 3 * N, 100)], 1_000),  # half of the span has few
+        (
+            [*(k * 10**6 + n for k in range(32) for n in range(900)), 32 * 10**6],
+            1_000,
+        ),  # many at each place looked at
         (range(0, 3 * N, 3), 1_000),
         (range(0, 2**62, 2**62 // N), 1_000),
         ([*range(N // 2), 2**62], 1_000),
