@@ -161,6 +161,18 @@ def test_any_plan_goes_as_it_should(
         one for one in begun if by_id[one].undo
     }
     assert hands.undone[len(hands.undone) - len(with_undo) :] == with_undo[::-1]
+    stands: set[str] = set()  # what is done and stays done; nothing of it stands on anything undone
+    for task in tasks:
+        proven = result.tasks[task.id] is TaskStatus.DONE or (
+            task.id in order.done and result.tasks[task.id] is TaskStatus.SKIPPED
+        )
+        undone = result.tasks[task.id] is TaskStatus.UNDONE
+        shaken = {one for one in by_id if result.tasks[one] is TaskStatus.UNDONE or one in stands}
+        assert not (proven and shaken & set(task.after))
+        if undone and task.id not in hands.undone:
+            assert shaken & set(task.after), "nothing that it stood on was undone"
+        if not proven and shaken & set(task.after):
+            stands.add(task.id)
 
 
 @settings(deadline=None)
@@ -272,13 +284,16 @@ def test_what_was_done_is_undone_in_reverse_order(scene: Scene) -> None:
     assert result.outcome is Outcome.UNDONE
     assert scene.lines("undone") == ["4", "3a", "3b", "1"]
     assert result.tasks["1"] is TaskStatus.UNDONE
-    assert result.tasks["2"] is TaskStatus.DONE
+    assert result.tasks["2"] is TaskStatus.UNDONE
     assert result.tasks["5"] is TaskStatus.SKIPPED
-    assert [entry.data["task"] for entry in scene.evidence("task.undone")] == ["4", "3", "1"]
+    assert [entry.data["task"] for entry in scene.evidence("task.undone")] == ["4", "3", "1", "2"]
     assert [entry.data["task"] for entry in scene.evidence("undo.missing")] == ["2"]
     assert scene.task("3").status is TaskStatus.UNDONE
-    # what was undone is no evidence of done; what was not is
-    assert set(scene.desk.done_tasks("Undo")) == {"2"}
+    # what was undone is no evidence of done, and what stood on it neither
+    assert scene.task("2").status is TaskStatus.UNDONE
+    assert scene.task("2").reason == "what it stood on was undone"
+    assert scene.evidence("task.undone")[-1].data["reason"] == "task 1, on which it stood, was undone"
+    assert scene.desk.done_tasks("Undo") == {}
 
 
 def test_by_default_a_failure_stops_the_run_and_a_later_one_goes_on_from_there(scene: Scene) -> None:

@@ -20,7 +20,8 @@ def run_plan(hands: PlanHands, order: RunInput) -> RunResult:
     """Do the tasks, each as soon as those before it are done; independent ones at the same time.
 
     After a failure nothing new is begun, what runs ends, and then, if the task that failed says so, what was begun
-    is undone: the failed task first, then all that this run has done, the last one first.
+    is undone: the failed task first, then all that this run has done, the last one first.  What stood on something
+    undone is not proven any more, though it cannot be undone itself.
     """
     return _Run(hands, order).go()
 
@@ -45,6 +46,8 @@ class _Run:
             for one in before:
                 self._behind.setdefault(one, []).append(task)
         self._ready: set[str] = set()
+        self._proven = set(order.done)
+        """What earlier runs have proven, as long as it stands."""
 
     def go(self) -> RunResult:
         started = self._hands.clock()
@@ -160,7 +163,23 @@ class _Run:
                     f"the undo of task {task.id} failed ({undone.reason}), and what was done before it stays"
                 )
             self._status[task.id] = TaskStatus.UNDONE
+            self._void_what_stood_on(task)
         return ""
+
+    def _void_what_stood_on(self, undone: RunTask) -> None:
+        """What was done on top of a task, and has no undo of its own, proves nothing any more: a comparison of
+        tables that were emptied since.  A later run does it again."""
+        reached = {undone.id}
+        for task in _sorted(self._order):
+            if reached.isdisjoint(task.after):
+                continue
+            reached.add(task.id)
+            if self._status[task.id] is TaskStatus.DONE or task.id in self._proven:
+                self._status[task.id] = TaskStatus.UNDONE
+                self._proven.discard(task.id)
+                reason = f"task {undone.id}, on which it stood, was undone"
+                data = {"task": task.id, "title": task.title, "digest": task.digest, "reason": reason}
+                self._record("task.undone", f"{task.id}/undo/void", data)
 
     # --- words ------------------------------------------------------------------
 

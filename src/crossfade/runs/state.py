@@ -90,8 +90,22 @@ def state_of(order: RunInput, run: Flow, tasks: Mapping[str, Flow], undone: Mapp
         started_by=order.started_by.name,
         started_at=order.started_at,
         finished=result.finished if result is not None else run.finished,
-        tasks=tuple(_task(order, task, run, tasks.get(task.id), undone.get(task.id)) for task in order.tasks),
+        tasks=tuple(
+            _stood(_task(order, task, run, tasks.get(task.id), undone.get(task.id)), result)
+            for task in order.tasks
+        ),
     )
+
+
+def _stood(task: TaskState, result: RunResult | None) -> TaskState:
+    """The task, not done any more when what it stood on was undone."""
+    if (
+        result is None
+        or result.tasks.get(task.id) is not TaskStatus.UNDONE
+        or task.status is TaskStatus.UNDONE
+    ):
+        return task
+    return task.model_copy(update={"status": TaskStatus.UNDONE, "reason": "what it stood on was undone"})
 
 
 def outcome_of(run: Flow) -> Outcome | None:
