@@ -8,6 +8,7 @@
 ``dependency.unknown`` a dependency on something that the document does not have
 ``dependency.cycle``   dependencies that go around in a circle, told once and whole
 ``order.late``         a task is to happen before what it depends on
+``order.verbs``        a verb of Crossfade that would run side by side with one that it stands on
 ``status.progress``    a percentage contradicts the status, or the tasks' progress
 ``status.subtasks``    done, with open subtasks
 ``status.phase``       a phase is done with open tasks, or not started with done ones
@@ -46,6 +47,7 @@ from crossfade.plans.lint import (
     progress,
     totals,
     undo,
+    verbs,
 )
 from crossfade.plans.lint.gates import KNOWN_METRICS
 from crossfade.plans.lint.problem import Check, Level, Problem, Subject, warning
@@ -60,6 +62,7 @@ CHECKS: tuple[Check, ...] = (
     dependencies.circular,
     dependencies.late,
     dependencies.undone,
+    verbs.unordered,
     progress.tasks,
     progress.phases,
     progress.unreadable,
