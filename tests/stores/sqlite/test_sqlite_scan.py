@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 import sqlite3
 import threading
@@ -13,6 +14,7 @@ import pytest
 from crossfade.errors import SchemaChanged, StoreUnreachable
 from crossfade.stores.base import KeyRange, View
 from crossfade.stores.sqlite import SQLiteStore
+from crossfade.stores.sqlite import reader as planning
 from crossfade.stores.sqlite import scan as scanning
 from crossfade.stores.sqlite.census import storage_classes
 from crossfade.stores.sqlite.columnar import ColumnarReader, Readers
@@ -94,6 +96,27 @@ def test_ranges_of_numbers_hold_no_more_than_twice_what_was_asked(
     assert [key for over in keys for key in over] == list(numbers)
     assert max(map(len, keys)) <= most
     assert len(plan) <= 2 * (len(numbers) // 1_000 + 1)
+
+
+def test_waiting_for_a_lock_is_not_told_as_holding_one(scene, monkeypatch) -> None:
+    """The library's own busy handler sleeps up to 100 ms, and all of it would count."""
+    made = scene("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    made.app.executemany("INSERT INTO t VALUES (?)", [(i,) for i in range(5_000)])
+    view = made.view("t")
+    real, tries = planning._even_boundaries, itertools.count(1)
+
+    def locked(*given: Any) -> Any:
+        made.app.execute("BEGIN EXCLUSIVE")
+        return real(*given)
+
+    def look_again(_seconds: float) -> None:
+        if next(tries) == 50:
+            made.app.execute("COMMIT")
+
+    monkeypatch.setattr(planning, "_even_boundaries", locked)
+    monkeypatch.setattr("crossfade.stores.sqlite.connection.time.sleep", look_again)
+    assert len(made.store.plan(view, 1_000)) == 5
+    assert next(tries) > 50
 
 
 def test_text_among_the_numbers_of_a_key_is_planned_by_its_place(scene) -> None:

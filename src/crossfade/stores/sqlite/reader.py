@@ -66,8 +66,10 @@ class TableReader:
             )
             if in_stored_order(view, shape, forms):
                 sql = PageSql(view, shape)
-                even = _even_boundaries(con, view, sql, rows, courtesy)
-                bounds = list(_boundaries(con, view, sql, rows, courtesy) if even is None else even)
+                with self._database.reading(timeout=0) as quick:  # what waits for a lock holds none
+                    look = Courtesy(self._database, quick)
+                    even = _even_boundaries(quick, view, sql, rows, look)
+                    bounds = list(_boundaries(quick, view, sql, rows, look) if even is None else even)
             else:
                 listing = self._listings[view.table.name] = Listing(con, view, shape, courtesy)
                 keys = listing.keys
@@ -126,7 +128,10 @@ def _even_boundaries(
     first, last = found
     if last - first < rows:
         return []
-    if last - first > _most_rows(con) or (share := _density(con, sql, first, last, courtesy)) < _CLOSE:
+    if (
+        last - first > courtesy.patiently(lambda: _most_rows(con))
+        or (share := _density(con, sql, first, last, courtesy)) < _CLOSE
+    ):
         return None
     width = int(rows / share)
     return [(bound,) for bound in range(first + width - 1, last, width)]
