@@ -50,7 +50,7 @@ class Courtesy:
     def __init__(self, database: Database, con: sqlite3.Connection) -> None:
         self._database = database
         self._con = con
-        self._blocks = text(self._ask("PRAGMA journal_mode")) != "wal"
+        self.blocks = text(self._ask("PRAGMA journal_mode")) != "wal"
         self._version: object = None
         self.pace = Pace()
 
@@ -63,7 +63,7 @@ class Courtesy:
 
     def give_way(self, seconds: float) -> None:
         """After a page that took so long: leave the file alone for a while if the application writes to it."""
-        if not self._blocks:
+        if not self.blocks:
             return
         self._database.locks.note(seconds)
         version = self._ask("PRAGMA data_version")

@@ -33,10 +33,10 @@ from crossfade.stores.sqlite.connection import (
     begin_immediate,
     is_busy,
     path_of,
-    quoted,
     rollback,
     text,
 )
+from crossfade.stores.sqlite.counting import count
 from crossfade.stores.sqlite.encode import holdable
 from crossfade.stores.sqlite.install import armed, install, uninstall
 from crossfade.stores.sqlite.load import Loading
@@ -95,8 +95,7 @@ class SQLiteStore(StateVerbs, Loading):
         return census(self._db, self._reader, view, rejects)
 
     def count(self, table: str) -> int:
-        with self._db.reading() as con:
-            return int(con.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()[0])
+        return count(self._db, table)
 
     def holdable(self, view: View, rows: pa.Table, rejects: RejectSink) -> pa.Table:
         return holdable(view, rows, rejects)
