@@ -36,7 +36,13 @@ def test_pages_add_up(scene: Any, monkeypatch: pytest.MonkeyPatch, key: str, row
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.sets(st.tuples(st.text(max_size=3), st.one_of(st.integers(-5, 5), st.floats(-1, 1))), max_size=60))
+@given(
+    st.sets(
+        st.tuples(st.text(max_size=3), st.one_of(st.integers(-5, 5), st.floats(-1, 1))),
+        min_size=20,
+        max_size=60,
+    )
+)
 def test_tables_without_a_rowid_are_paged_by_their_key(keys: set[tuple[str, Any]]) -> None:
     script = "CREATE TABLE t (a TEXT COLLATE NOCASE, b, PRIMARY KEY (b DESC, a)) WITHOUT ROWID"
     with (
@@ -47,7 +53,7 @@ def test_tables_without_a_rowid_are_paged_by_their_key(keys: set[tuple[str, Any]
         made.app.executemany("INSERT OR IGNORE INTO t VALUES (?, ?)", list(keys))
         expected = made.all("SELECT count(*) FROM t")[0][0]
         paged(monkeypatch)
-        monkeypatch.setattr(counting, "FIRST_ROWS", 7)
+        monkeypatch.setattr(counting, "FIRST_ROWS", 3)
         assert made.store.count("t") == expected
 
 
@@ -62,15 +68,21 @@ def test_a_count_that_takes_longer_than_a_page_is_ended(scene: Any) -> None:
 
 def test_a_count_waits_for_whoever_writes(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made: Scene = scene("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)")
-    made.app.execute("BEGIN EXCLUSIVE")
-    made.app.execute("INSERT INTO t VALUES (2)")
     tries: list[float] = []
+    real = counting._places
+
+    def locked(*given: Any) -> list[str]:
+        found = real(*given)
+        made.app.execute("BEGIN EXCLUSIVE")
+        made.app.execute("INSERT INTO t VALUES (2)")
+        return found
 
     def look_again(seconds: float) -> None:
         tries.append(seconds)
         if len(tries) == 20:
             made.app.execute("COMMIT")
 
+    monkeypatch.setattr(counting, "_places", locked)
     monkeypatch.setattr("crossfade.stores.sqlite.connection.time.sleep", look_again)
     assert made.store.count("t") == 2
     assert len(tries) >= 20

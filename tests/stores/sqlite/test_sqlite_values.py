@@ -203,6 +203,13 @@ def fields(draw: st.DrawFn, declared: tuple[str, ...] = ("",)) -> Field:
     return field_of(type_, draw(st.sampled_from(declared)), stored)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [1.797693134862316e305, -1.7e308, float("inf"), float("nan")])
+def test_a_double_that_no_decimal_of_its_type_is_near_is_declined_quietly(value: float) -> None:
+    field = field_of(LogicalType(Kind.DECIMAL, precision=3, scale=3))
+    assert decode_array(field, pa.array([0.5, value])) is None
+
+
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(fields(), st.sampled_from(sorted(_STORED)), st.data())
 def test_the_vectorised_way_agrees_with_the_exact_way(field: Field, stored: str, data: st.DataObject) -> None:

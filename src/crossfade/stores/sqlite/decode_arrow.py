@@ -111,8 +111,8 @@ def _short_decimals(type_: LogicalType, array: pa.Array) -> pa.Array | None:
     if precision is None or not 0 <= scale <= min(precision, 15):
         return None
     values = np.asarray(array.fill_null(0.0))
-    units = np.rint(values * 10.0**scale)
     with np.errstate(invalid="ignore", over="ignore"):
+        units = np.rint(values * 10.0**scale)
         fits = np.abs(units) < 10.0 ** min(precision, 15)  # not for NaN and infinities
     if not (fits.all() and (units / 10.0**scale == values).all()):
         return None
