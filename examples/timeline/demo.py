@@ -42,7 +42,7 @@ class Stage:
 
     folder: Path
     environment: dict[str, str]
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[Any]] = field(default_factory=dict)
 
     def start(self, name: str, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a Python module of the repository in the background; its output goes to a log."""
@@ -262,7 +262,7 @@ def _carry_out(stage: Stage, plan: Path, *, clicks: bool) -> None:
         text=True,
         start_new_session=True,
     )
-    stage.processes["run"] = process  # type: ignore[assignment]
+    stage.processes["run"] = process
     for line in process.stdout or ():
         _say(f"  {line.rstrip()}")
         asked = re.search(r"crossfade approve (\S+)", line)

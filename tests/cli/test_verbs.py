@@ -49,7 +49,7 @@ def answer(spec: Path, *arguments: str) -> dict[str, Any]:
     result = run(spec, *arguments, "--json")
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
-    assert found.keys() == VERBS[arguments[0]].JSON.keys()  # type: ignore[attr-defined]
+    assert found.keys() == VERBS[arguments[0]].JSON.keys()  # type: ignore[attr-defined]  # modules and packages, each with ``JSON``
     return found
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from crossfade.plans.lint import Problem, lint
 from crossfade.plans.reading import parse_plan
+from tests.plans.build import plan, task
 
 PLAN = """# Move
 
@@ -77,6 +78,12 @@ def test_the_nearest_verb_is_named_with_its_line() -> None:
 )
 def test_one_task_may_run_both(commands: str) -> None:
     assert found(f"# P\n\n**Task 1: All**\n{commands}\n") == []
+
+
+def test_a_task_waits_for_what_is_nested_in_it() -> None:
+    inside = task("1.1", run=("crossfade copy",))
+    around = plan(task("1", run=("crossfade verify",), subtasks=[inside]))
+    assert [one for one in lint(around) if one.check == "order.verbs"] == []
 
 
 def test_in_one_task_the_order_of_the_commands_counts() -> None:

@@ -172,6 +172,18 @@ def test_a_task_that_an_earlier_run_did_stays_done(plan: Plan, history: History)
     assert of(plan, history.entries).status is State.DONE
 
 
+def test_a_task_that_an_earlier_run_did_is_open_when_what_it_stood_on_was_undone(
+    plan: Plan, history: History
+) -> None:
+    history.task("2026-03-02T09:00", "task.done", "1")
+    history.run = "r2"
+    history.start("2026-03-03T08:00")
+    history.task("2026-03-03T08:01", "task.skipped", "1", done_by="r1")
+    history.task("2026-03-03T08:02", "task.undone", "1", reason="task 0, on which it stood, was undone")
+    history.end("2026-03-03T08:03")
+    assert of(plan, history.entries).status is State.NOT_STARTED
+
+
 def test_subtasks_count_by_parts() -> None:
     plan = plan_of(
         "# P\n\n## Phase 1\n\n- [ ] one\n  - [x] a\n  - [x] b\n  - [ ] c\n  - [ ] d\n- [ ] two\n  - [x] e\n  - [x] f\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from examples.timeline import rules
@@ -99,7 +101,7 @@ def _missing() -> ApiError:
     return ApiError(404, "event_not_found", "There is no such event.")
 
 
-def _chosen(category: str | None, difficulty: str | None):  # type: ignore[no-untyped-def]
+def _chosen(category: str | None, difficulty: str | None) -> Select[Any]:
     query = select(EVENTS)
     if category is not None:
         query = query.where(EVENTS.c.category == category)

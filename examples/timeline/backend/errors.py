@@ -83,7 +83,7 @@ class AnswerEverything:
 
         try:
             await self._app(scope, receive, watched)
-        except Exception:
+        except Exception:  # whatever it is: nobody sees a trace, and the log has it
             _log.exception("%s %s failed", scope["method"], scope["path"])
             if started:
                 raise

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # it has no types
 
 from examples.timeline.legacy.app import create_app
 
@@ -16,7 +16,7 @@ _IDLE_S = 120
 connection that is just being closed."""
 
 
-class _Server(BaseApplication):  # type: ignore[misc]
+class _Server(BaseApplication):  # type: ignore[misc]  # of a class without types
     """One process with a few threads.
 
     Its threads share one turn at the database (``database.py``); several processes would wait for each other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,7 @@ def run(
         with Move.open(spec) as move:
             while True:
                 status = move.status()
-                emit(_result(status), as_json, lambda shown=status: _text(shown))  # type: ignore[misc]
+                emit(_result(status), as_json, partial(_text, status))
                 if not watch:
                     return
                 time.sleep(1.0)

@@ -28,6 +28,10 @@ class Value:
         return max(self.last, self.piece.index)
 
 
+def _finished(places: dict[str, Span | Insertion | None]) -> Places:
+    return Places.model_validate({name: place for name, place in places.items() if place is not None})
+
+
 @dataclass(slots=True)
 class Depends:
     """What a dependency field says, before anything is resolved."""
@@ -69,7 +73,7 @@ class TaskDraft:
 
     def finished_places(self) -> Places:
         """The places as the model keeps them."""
-        return Places(**{name: place for name, place in self.places.items() if place is not None})  # type: ignore[arg-type]
+        return _finished(self.places)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +101,7 @@ class PhaseDraft:
 
     def finished_places(self) -> Places:
         """The places as the model keeps them."""
-        return Places(**{name: place for name, place in self.places.items() if place is not None})  # type: ignore[arg-type]
+        return _finished(self.places)
 
 
 @dataclass(slots=True, eq=False)
@@ -118,4 +122,4 @@ class Record:
 
     def finished_places(self) -> Places:
         """The places as the model keeps them."""
-        return Places(**{name: place for name, place in self.places.items() if place is not None})  # type: ignore[arg-type]
+        return _finished(self.places)

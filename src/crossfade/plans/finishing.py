@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from crossfade.plans.collection import Collection, TotalDraft
 from crossfade.plans.dependencies import Targets, resolve
 from crossfade.plans.drafts import PhaseDraft, Record, TaskDraft
@@ -246,8 +248,8 @@ def _progress(values: dict[str, Any], subtasks: tuple[Task, ...]) -> float | Non
 # --- registers ------------------------------------------------------------------------
 
 
-def _only(model: type, record: Record) -> dict[str, Any]:
-    known = model.model_fields  # type: ignore[attr-defined]
+def _only(model: type[BaseModel], record: Record) -> dict[str, Any]:
+    known = model.model_fields
     return {
         name: value for name, value in record.values.items() if name in known and name not in ("id", "phase")
     }

@@ -17,7 +17,9 @@ LARGE = 1 << 24
 """Bytes of a database that is surely read column-wise."""
 
 _SCRIPT = Path(__file__).with_name("sqlite") / "columnar_process.py"
-_AT_ONCE = 2
+AT_ONCE = 2
+"""Processes that are started ahead: while a table is planned, or before."""
+
 _PIPE_BYTES = 2**20
 """What an ordinary user may ask for on Linux; more at a time is fewer switches between the processes."""
 
@@ -50,7 +52,7 @@ def expect(url: str) -> None:
     path = Path(url.partition("?")[0].removeprefix("sqlite:///"))
     with contextlib.suppress(OSError):
         if path.stat().st_size >= LARGE:
-            started = [start() for _ in range(_AT_ONCE)]
+            started = [start() for _ in range(AT_ONCE)]
             with _lock:
                 _spare.extend(started)
 

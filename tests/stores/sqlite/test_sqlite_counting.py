@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossfade.stores.sqlite import counting
+from crossfade.stores.sqlite import counting, forms
 from crossfade.stores.sqlite.connection import Database
 from tests.stores.sqlite.sqlite_scene import Scene
 
@@ -53,7 +53,7 @@ def test_tables_without_a_rowid_are_paged_by_their_key(keys: set[tuple[str, Any]
         made.app.executemany("INSERT OR IGNORE INTO t VALUES (?, ?)", list(keys))
         expected = made.all("SELECT count(*) FROM t")[0][0]
         paged(monkeypatch)
-        monkeypatch.setattr(counting, "FIRST_ROWS", 3)
+        monkeypatch.setattr(forms, "_MOST_ROWS", 3)
         assert made.store.count("t") == expected
 
 

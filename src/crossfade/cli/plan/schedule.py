@@ -134,14 +134,8 @@ def _text(schedule: Schedule) -> str:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("", "left"),
-        ("task", "left"),
-        ("owner", "left"),
-        ("start", "left"),
-        ("end", "left"),
-    ):
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for title in ("", "task", "owner", "start", "end"):
+        table.add_column(title)
     table.add_column("hours", justify="right")
     table.add_column("slack", justify="right")
     table.add_column("")

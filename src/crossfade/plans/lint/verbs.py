@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from crossfade.plans.lint.problem import Problem, Subject, called, warning
@@ -41,20 +41,15 @@ def unordered(subject: Subject) -> Iterator[Problem]:
         if survey.status(task) is not Status.SKIPPED
         for at, found in enumerate(found for command in task.run for found in _VERB.finditer(command))
     ]
-    if len(uses) < 2:
-        return
-    ordering = Ordering(survey)
+    behind = _Behind(Ordering(survey), uses)
+    first = {use.verb: use for use in reversed(uses)}
     for use in uses:
         if not is_open(survey.status(use.task)):
             continue
-        earlier = _before(ordering, use.task)
         for verb in reversed(_STANDS_ON.get(use.verb, ())):
-            others = [one for one in uses if one.verb == verb]
-            if not others or any(
-                one.task.id in earlier or (one.task is use.task and one.at < use.at) for one in others
-            ):
+            other = first.get(verb)
+            if other is None or behind.waits(use, verb):
                 continue
-            other = others[0]
             yield warning(
                 "order.verbs",
                 use.task.source,
@@ -68,14 +63,41 @@ def unordered(subject: Subject) -> Iterator[Problem]:
             break
 
 
-def _before(ordering: Ordering, task: Task) -> set[str]:
-    """The tasks that have ended when the commands of this one begin: what it waits for, and what is nested in it."""
-    waiting = [Node(DependencyKind.TASK, task.id, Side.BEGIN)]
-    waiting += [Node(DependencyKind.TASK, inner.id, Side.END) for inner in task.walk() if inner is not task]
-    seen = set(waiting)
-    while waiting:
-        for node in ordering.before.get(waiting.pop(), ()):
-            if node not in seen:
-                seen.add(node)
-                waiting.append(node)
-    return {node.id for node in seen if node.kind is DependencyKind.TASK and node.side is Side.END}
+class _Behind:
+    """What comes after some task that runs a verb.  One walk for each verb, so that a large plan is looked at as
+    quickly as its size allows."""
+
+    def __init__(self, ordering: Ordering, uses: Sequence[_Use]) -> None:
+        self._after: dict[Node, list[Node]] = {}
+        for node, before in ordering.before.items():
+            for one in before:
+                self._after.setdefault(one, []).append(node)
+        self._reached = {
+            verb: self._walk(
+                Node(DependencyKind.TASK, use.task.id, Side.END) for use in uses if use.verb == verb
+            )
+            for verb in {use.verb for use in uses}
+        }
+        self._first: dict[tuple[str, str], int] = {}
+        for use in uses:
+            self._first.setdefault((use.task.id, use.verb), use.at)
+
+    def waits(self, use: _Use, verb: str) -> bool:
+        """Whether the commands of that use come after a task that runs the verb, or after the verb itself."""
+        if self._first.get((use.task.id, verb), use.at) < use.at:
+            return True
+        inner = (
+            Node(DependencyKind.TASK, one.id, Side.END) for one in use.task.walk() if one is not use.task
+        )
+        own = Node(DependencyKind.TASK, use.task.id, Side.BEGIN)
+        return any(node in self._reached[verb] for node in (own, *inner))
+
+    def _walk(self, begin: Iterable[Node]) -> set[Node]:
+        seen = set(begin)
+        waiting = list(seen)
+        while waiting:
+            for node in self._after.get(waiting.pop(), ()):
+                if node not in seen:
+                    seen.add(node)
+                    waiting.append(node)
+        return seen

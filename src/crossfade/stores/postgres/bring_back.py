@@ -89,14 +89,13 @@ def _tasks(
         for row, task in builds.items()
         if row.check is not None
     }
+    made: dict[str, list[tuple[Definition, Task]]] = {}
+    for row, task in (*builds.items(), *adoptions.items()):
+        made.setdefault(row.table, []).append((row, task))
     by_size = sorted(analyze, key=lambda table: -sizes[table])
     vacuums = [Task(partial(_vacuum, db, table), {table: Lock.OWN}) for table in by_size]
     statistics = [
-        Task(
-            partial(_analyze, db, table),
-            {table: Lock.OWN},
-            [task for made in (builds, adoptions) for row, task in made.items() if row.table == table],
-        )
+        Task(partial(_analyze, db, table), {table: Lock.OWN}, [task for _, task in made.get(table, ())])
         for table in by_size
     ]
     foreign: list[Task] = []
@@ -107,9 +106,9 @@ def _tasks(
         parent = str(row.detail["parent"][1])
         leaned_on = [
             task
-            for made in (builds, adoptions)
-            for other, task in made.items()
-            if other.table in (row.table, parent) and not other.plain_index
+            for table in {row.table, parent}
+            for other, task in made.get(table, ())
+            if not other.plain_index
         ]
         both = {row.table: Lock.ALTER, parent: Lock.ALTER}
         foreign.append(Task(partial(_add_foreign_key, db, row), both, leaned_on))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -60,7 +61,7 @@ def prepare_load(db: Database, views: Sequence[View]) -> None:
         for work in (_drop_foreign_keys, _drop_indexes):
             for view in views:
                 table = table_in(db.schema, view.table.name)
-                patiently(connection, db, table, lambda w=work, v=view, t=table: w(connection, v, t))  # type: ignore[misc]
+                patiently(connection, db, table, partial(work, connection, view, table))
 
 
 def _drop_foreign_keys(connection: psycopg.Connection[Any], view: View, table: str) -> None:

@@ -151,7 +151,7 @@ class EmbeddedPostgres:
             [str(self._bin_file("initdb")), "-D", str(self.data), "-U", "postgres", "--auth=trust",
              "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
             capture_output=True, check=False, cwd="/", stdin=subprocess.DEVNULL,
-            **self._run_as(),  # type: ignore[call-overload]
+            **self._run_as(),  # type: ignore[call-overload]  # no overload takes a mapping
         )  # fmt: skip
         if done.returncode != 0:
             raise StoreError(
@@ -170,7 +170,7 @@ class EmbeddedPostgres:
             self._process = subprocess.Popen(
                 [str(self._bin_file("postgres")), "-D", str(self.data), "-k", str(self._socket), *options],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/", start_new_session=True,
-                **self._run_as(),  # type: ignore[call-overload]
+                **self._run_as(),  # type: ignore[call-overload]  # no overload takes a mapping
             )  # fmt: skip
         until = time.monotonic() + _START_SECONDS
         while True:
@@ -212,7 +212,7 @@ def _runs(folder: Path, run_as: dict[str, int]) -> bool:
     try:
         done = subprocess.run(
             [str(folder / "postgres"), "--version"], capture_output=True, check=False, cwd="/",
-            **run_as,  # type: ignore[call-overload]
+            **run_as,  # type: ignore[call-overload]  # no overload takes a mapping
         )  # fmt: skip
     except OSError:
         return False

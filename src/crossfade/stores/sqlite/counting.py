@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from crossfade.stores.sqlite.connection import Database, quoted, row_value, text
-from crossfade.stores.sqlite.courtesy import FIRST_ROWS, PAGE_SECONDS, Courtesy
-from crossfade.stores.sqlite.keys import bound
+from crossfade.stores.sqlite.connection import Database, quoted, text
+from crossfade.stores.sqlite.courtesy import PAGE_SECONDS, Courtesy
+from crossfade.stores.sqlite.forms import stored_pages
 from crossfade.stores.sqlite.schema import physical
 
 
@@ -45,20 +45,11 @@ def _in_time(database: Database, con: sqlite3.Connection, sql: str) -> int | Non
 
 
 def _by_pages(con: sqlite3.Connection, table: str, places: Sequence[str], courtesy: Courtesy) -> int:
-    left, order = row_value(places), ", ".join(places)
-    courtesy.pace.rows = FIRST_ROWS
     total = 0
-    after: Sequence[Any] | None = None
-    while True:
-        marks, values = ([], []) if after is None else bound(after)
-        where = f" WHERE {left} > {row_value(marks)}" if marks else ""
-        rows = courtesy.pace.rows
-        step = f"SELECT {order} FROM {quoted(table)}{where} ORDER BY {order} LIMIT 1 OFFSET {rows - 1}"
-        after = courtesy.read(partial(_first, con, step, values), rows)
-        if after is None:
-            rest = f"SELECT count(*) FROM (SELECT 1 FROM {quoted(table)}{where} LIMIT {rows})"
-            return total + int(courtesy.read(partial(_first, con, rest, values))[0])
-        total += rows
+    for where, values, rows in stored_pages(con, quoted(table), places, courtesy):
+        last = f"SELECT count(*) FROM {quoted(table)}{where}"
+        total += rows or int(courtesy.read(partial(_first, con, last, values))[0])
+    return total
 
 
 def _places(con: sqlite3.Connection, table: str) -> list[str]:

@@ -41,10 +41,11 @@ _TODO = "constrain the column on the side that leads, or correct the value"
 def plain_values(field: Field, array: pa.Array) -> list[Any]:
     """Canonical values as plain Python values; times as canonical numbers (see ``temporal``)."""
     if field.type.kind is Kind.DATE:
-        return array.cast(pa.int32()).to_pylist()  # type: ignore[no-any-return]
-    if field.type.kind in TEMPORAL:
-        return array.cast(pa.int64()).to_pylist()  # type: ignore[no-any-return]
-    return array.to_pylist()  # type: ignore[no-any-return]
+        array = array.cast(pa.int32())
+    elif field.type.kind in TEMPORAL:
+        array = array.cast(pa.int64())
+    plain: list[Any] = array.to_pylist()
+    return plain
 
 
 def field_affinity(field: Field) -> str:

@@ -109,7 +109,7 @@ def stored_pages(
         begin = f" WHERE {left} > {row_value(marks)}" if marks else ""
         rows = min(courtesy.pace.rows, _MOST_ROWS)
         step = f"SELECT {order} FROM {table}{begin} ORDER BY {order} LIMIT 1 OFFSET {rows - 1}"
-        end = courtesy.read(partial(_first, con, step, values))
+        end = courtesy.read(partial(_first, con, step, values), rows)
         if end is None:
             yield begin, values, 0
             return

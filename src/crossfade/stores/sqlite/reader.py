@@ -29,8 +29,6 @@ _NULL_KEYS_PER_PAGE = 1_000
 _CLOSE = 0.5
 _PLACES = 32
 _LOOK = 64
-_WARM = 2
-"""Reading processes that are started while a table of several ranges is planned, or before."""
 
 
 class TableReader:
@@ -50,7 +48,7 @@ class TableReader:
         """Start the reading processes of a large database; a small one may never need them."""
         with contextlib.suppress(OSError):
             if self._database.path.stat().st_size >= reading_process.LARGE:
-                self._readers.warm(_WARM)
+                self._readers.warm(reading_process.AT_ONCE)
 
     def plan(self, view: View, rows: int) -> list[KeyRange]:
         """Ranges of about ``rows`` rows, found by short reads of the key's index."""
@@ -60,7 +58,7 @@ class TableReader:
             courtesy = Courtesy(self._database, con)
             shape = physical_of(con, view, self._database.where)
             if _more_than(con, view, rows):
-                self._readers.warm(_WARM)
+                self._readers.warm(reading_process.AT_ONCE)
             forms = self._forms[view.table.name] = uniform_forms(
                 con, view, shape, Courtesy(self._database, con)
             )
